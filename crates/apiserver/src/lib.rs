@@ -1,0 +1,1 @@
+//! The crate `apiserver` of sandbank; see ARCHITECTURE.md.

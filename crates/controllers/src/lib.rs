@@ -1,0 +1,1 @@
+//! The crate `controllers` of sandbank; see ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! The crate `dialects` of sandbank; see ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! The crate `engine` of sandbank; see ARCHITECTURE.md.

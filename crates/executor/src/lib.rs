@@ -1,0 +1,1 @@
+//! The crate `executor` of sandbank; see ARCHITECTURE.md.

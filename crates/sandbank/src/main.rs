@@ -1,0 +1,2 @@
+//! sandbank
+fn main() {}
