@@ -3,11 +3,17 @@
 //! The agent prepares a bundle (a root file system and an OCI `config.json`); a [`Runtime`] starts it. Two implementations:
 //! `oci` (a shim process for each pod, which outlives the agent) and `fake` (pods become ready after a set delay).
 
-use std::{collections::BTreeMap, future::Future, net::IpAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
     sync::mpsc,
 };
 
@@ -47,8 +53,43 @@ pub struct PodSetup {
     pub share_processes: bool,
     /// Limits of the pod as a whole.
     pub limits: Limits,
+    /// Mounts that the pod's containers share, such as an emptyDir in memory; made before the first container.
+    pub mounts: Vec<PodMount>,
     /// The OCI runtime of the pod's RuntimeClass (a program on the machine); absent: the built-in one.
     pub handler: Option<String>,
+}
+
+/// A mount in the mount namespace of the pod's shim: containers see it, the machine does not, and it vanishes with the pod
+/// whatever happens to the agent. The target folder must exist on the machine.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum PodMount {
+    /// A writable view of read-only layers; the usual root file system of a container.
+    Overlay {
+        /// Where.
+        target: PathBuf,
+        /// The layers, topmost first.
+        lower: Vec<PathBuf>,
+        /// Receives what is written; on the same file system as `work`. Both must exist and be empty at the first mount.
+        upper: PathBuf,
+        /// Scratch space of the overlay.
+        work: PathBuf,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Where.
+        target: PathBuf,
+        /// Upper bound; half the machine's memory if absent.
+        size_bytes: Option<u64>,
+    },
+    /// A folder or file, with what is mounted below it.
+    Bind {
+        /// Where.
+        target: PathBuf,
+        /// What.
+        source: PathBuf,
+        /// Whether writing is refused.
+        read_only: bool,
+    },
 }
 
 /// Where a pod's network lives.
@@ -82,6 +123,8 @@ pub struct ContainerSetup {
     pub attempt: u32,
     /// The folder with `config.json`. Namespace paths and the cgroup path are filled in by the runtime.
     pub bundle: PathBuf,
+    /// Mounts of this container alone, made in order before it is created: usually the overlay that `root.path` names.
+    pub mounts: Vec<PodMount>,
     /// Where standard output and error go, in the CRI log format.
     pub log: PathBuf,
     /// Whether it has a terminal.
@@ -224,6 +267,12 @@ pub trait Runtime: Send + Sync + 'static {
         id: &ContainerId,
         stdin: bool,
     ) -> impl Future<Output = Result<Streams, RuntimeError>> + Send;
+    /// Opens a TCP connection as the machine would (for probes and port forwarding): the pod network may live in a network
+    /// namespace that this process is not in.
+    fn connect(
+        &self,
+        to: SocketAddr,
+    ) -> impl Future<Output = Result<TcpStream, RuntimeError>> + Send;
     /// Every pod that is still held, for adoption at start.
     fn pods(&self) -> impl Future<Output = Result<Vec<PodState>, RuntimeError>> + Send;
     /// What happens without being asked. May be taken once.
