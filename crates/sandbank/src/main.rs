@@ -1,2 +1,18 @@
-//! sandbank
-fn main() {}
+//! `sandbank`: keeps sandboxes for AI agents warm and hands them out in milliseconds.
+//!
+//! One binary. [`cli`] reads the command line, [`verbs`] talks to a server that runs, [`up`] is the server itself and
+//! [`controller`] the same controllers against any cluster. Everything below is wiring; decisions live in the other crates.
+
+mod cli;
+mod controller;
+mod exit;
+mod output;
+mod paths;
+mod up;
+mod verbs;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}
