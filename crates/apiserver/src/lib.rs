@@ -1,1 +1,28 @@
-//! The crate `apiserver` of sandbank; see ARCHITECTURE.md.
+//! A Kubernetes API server to embed: in a program that needs no cluster, or in a test of an operator.
+//!
+//! ```text
+//!   request -> rest (path, options, formats) -> kinds (data: names, schema, rules) -> store
+//!                                                                                      |  memory to read
+//!   watchers <- stored bytes, one serialisation for all <- history per resource <------+  log to survive
+//! ```
+//!
+//! It knows nothing about sandboxes, and a kind is data: built-in kinds and CustomResourceDefinitions differ only in where
+//! that data comes from. Objects are JSON bytes plus the metadata the server acts on; they are parsed to be checked or
+//! changed, never to be served.
+
+mod clock;
+mod kinds;
+mod object;
+mod status;
+mod store;
+
+pub use clock::{Clock, Ids, rfc3339_micros, rfc3339_seconds};
+pub use kinds::{
+    ALL_VERBS, Column, Conversion, Generation, Hooks, Kind, Names, PutMissing, PutUnversioned,
+    Rules, ScalePaths, Scope, Source, Status, Subresource, Subresources, Version,
+};
+pub use object::{Draft, Key, Meta, Object, ObjectError, OwnerReference, ResourceId, Revision};
+pub use status::{ApiError, Cause, Details, Named};
+pub use store::{
+    Change, Effect, Forgotten, Operation, Require, StoreOptions, Transaction, WriteError,
+};
