@@ -10,6 +10,11 @@
 //! that data comes from. Objects are JSON bytes plus the metadata the server acts on; they are parsed to be checked or
 //! changed, never to be served.
 
+pub mod auth;
+pub mod in_process;
+pub mod streams;
+pub mod tls;
+
 mod clock;
 mod kinds;
 mod object;
