@@ -13,7 +13,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use rustls::pki_types::UnixTime;
+use rustls::{ServerConfig, pki_types::UnixTime};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -66,8 +66,19 @@ pub async fn serve(
     credentials: &Credentials,
     stop: CancellationToken,
 ) -> Result<(), AuthError> {
-    let acceptor = TlsAcceptor::from(credentials.server_config()?);
-    let authenticator = credentials.authenticator()?;
+    let (config, authenticator) = (credentials.server_config()?, credentials.authenticator()?);
+    accept(router, listener, config, authenticator, stop).await;
+    Ok(())
+}
+
+async fn accept(
+    router: Router,
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    authenticator: Authenticator,
+    stop: CancellationToken,
+) {
+    let acceptor = TlsAcceptor::from(config);
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
@@ -112,7 +123,6 @@ pub async fn serve(
         cut.cancel();
         connections.wait().await;
     }
-    Ok(())
 }
 
 /// What one connection needs.
@@ -196,3 +206,6 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
+
+#[cfg(test)]
+mod tests;

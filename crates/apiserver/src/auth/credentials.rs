@@ -218,3 +218,6 @@ fn open_token(dir: &Path) -> Result<Token, AuthError> {
     secret_file::write(&path, format!("{}\n", token.secret()).as_bytes())?;
     Ok(token)
 }
+
+#[cfg(test)]
+mod tests;
