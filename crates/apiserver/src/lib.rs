@@ -29,5 +29,6 @@ pub use kinds::{
 pub use object::{Draft, Key, Meta, Object, ObjectError, OwnerReference, ResourceId, Revision};
 pub use status::{ApiError, Cause, Details, Named};
 pub use store::{
-    Change, Effect, Forgotten, Operation, Require, StoreOptions, Transaction, WriteError,
+    Change, Effect, Forgotten, Listing, OpenError, Operation, Query, Require, Store, StoreOptions,
+    Transaction, Watch, WriteError,
 };

@@ -265,6 +265,32 @@ pub struct Object {
 }
 
 impl Object {
+    /// Offsets of the body and of the revision's digits, for the log.
+    pub(crate) fn layout(&self) -> [usize; 2] {
+        [self.body_at, self.revision_at]
+    }
+
+    /// Puts together what the log kept apart; parses the metadata alone.
+    pub(crate) fn from_layout(
+        bytes: Bytes,
+        [body_at, revision_at]: [usize; 2],
+        revision: Revision,
+    ) -> Result<Self, ObjectError> {
+        #[derive(Deserialize)]
+        struct Outer {
+            metadata: Meta,
+        }
+        let digits = revision.to_string();
+        let at_body = bytes.get(body_at..).is_some_and(|rest| rest.starts_with(b"\"metadata\":"));
+        let at_digits =
+            bytes.get(revision_at..).is_some_and(|rest| rest.starts_with(digits.as_bytes()));
+        if !at_body || !at_digits {
+            return Err(ObjectError::Missing("bytes where its layout says"));
+        }
+        let outer: Outer = serde_json::from_slice(&bytes)?;
+        Ok(Self { bytes, body_at, revision_at, revision, meta: Arc::new(outer.metadata) })
+    }
+
     /// Reads back bytes that [`Draft::seal`] made.
     pub fn from_stored(bytes: &[u8]) -> Result<Self, ObjectError> {
         let value: Value = serde_json::from_slice(bytes)?;
