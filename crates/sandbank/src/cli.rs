@@ -59,6 +59,20 @@ pub enum Verb {
     Reset,
     /// Run the controllers against any Kubernetes API server
     Controller(ControllerArgs),
+    /// Show the server, its pools, sandboxes and claims
+    Status,
+    /// Ask for a sandbox
+    Claim(verbs::claim::ClaimArgs),
+    /// Run a command in a sandbox
+    Exec(verbs::exec::ExecArgs),
+    /// Give sandboxes back
+    Release(verbs::release::ReleaseArgs),
+    /// Look at warm pools
+    #[command(subcommand)]
+    Pool(verbs::pool::PoolVerb),
+    /// Measure a running server
+    #[command(subcommand)]
+    Bench(verbs::bench::BenchVerb),
     /// Show the version of this program and of the server
     Version(verbs::version::VersionArgs),
     /// Print the completion script of a shell
@@ -94,6 +108,12 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Verb::Down => up::down(global).await?,
         Verb::Reset => up::reset(global).await?,
         Verb::Controller(args) => controller::run(global, args).await?,
+        Verb::Status => verbs::status::run(global).await?,
+        Verb::Claim(args) => verbs::claim::run(global, args).await?,
+        Verb::Exec(args) => return verbs::exec::run(global, args).await,
+        Verb::Release(args) => verbs::release::run(global, args).await?,
+        Verb::Pool(verb) => verbs::pool::run(global, verb).await?,
+        Verb::Bench(verb) => verbs::bench::run(global, verb).await?,
         Verb::Version(args) => verbs::version::run(global, args).await?,
         Verb::Completion(args) => verbs::completion::run(args)?,
     }

@@ -141,13 +141,12 @@ impl Error {
                 "start a server with `sandbank up`, or name a kubeconfig with --kubeconfig FILE"
                     .into(),
             ),
-            Error::BadKubeconfig { .. } => Some(
-                "repair the file or name another with --kubeconfig FILE; `sandbank up` writes a new one"
-                    .into(),
-            ),
-            Error::Unreachable { .. } => Some(
-                "start one with `sandbank up`, or name another with --kubeconfig FILE".into(),
-            ),
+            Error::BadKubeconfig { .. } => {
+                Some("name another with --kubeconfig FILE; `sandbank up` writes a good one".into())
+            }
+            Error::Unreachable { .. } => {
+                Some("start one with `sandbank up`, or name another with --kubeconfig FILE".into())
+            }
             Error::Usage { next, .. }
             | Error::NotFound { next, .. }
             | Error::NotReady { next, .. } => Some(next.clone()),

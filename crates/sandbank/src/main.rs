@@ -8,6 +8,7 @@ mod controller;
 mod exit;
 mod output;
 mod paths;
+mod table;
 mod up;
 mod verbs;
 

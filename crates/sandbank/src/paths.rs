@@ -58,16 +58,25 @@ impl DataDir {
     }
 }
 
-/// Finds the kubeconfig of a client verb: the flag, `$KUBECONFIG`, the data directory's, `~/.kube/config`.
+/// Finds the kubeconfig of a client verb: `--kubeconfig`, that of `--data-dir`, `$KUBECONFIG`, that of the default data
+/// directory, `~/.kube/config`.
 ///
-/// A file that was named on purpose (flag or variable) is used even if it does not exist, so that the
-/// error names it instead of a server nobody meant being asked.
+/// A file that was named on purpose (by a flag or the variable) is used even if it does not exist: the error then
+/// names it, instead of a server that nobody meant being asked.
 pub fn find_kubeconfig(
     kubeconfig: Option<&Path>,
     data_dir: Option<&Path>,
 ) -> Result<PathBuf, Error> {
     if let Some(file) = kubeconfig {
         return Ok(file.to_owned());
+    }
+    if data_dir.is_some() {
+        let file = DataDir::resolve(data_dir)?.kubeconfig();
+        return if file.exists() {
+            Ok(file)
+        } else {
+            Err(Error::NoKubeconfig { looked_at: vec![file] })
+        };
     }
     // A list of files, as kubectl allows: the first that exists is the one (we do not merge).
     if let Some(files) = env::var_os("KUBECONFIG").filter(|v| !v.is_empty()) {
@@ -77,7 +86,7 @@ pub fn find_kubeconfig(
             return Ok(file.clone());
         }
     }
-    let mut looked_at = vec![DataDir::resolve(data_dir)?.kubeconfig()];
+    let mut looked_at = vec![DataDir::resolve(None)?.kubeconfig()];
     looked_at.extend(env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config")));
     match looked_at.iter().find(|p| p.exists()) {
         Some(file) => Ok(file.clone()),

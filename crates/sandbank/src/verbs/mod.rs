@@ -1,5 +1,15 @@
 //! One file per verb. Each has its flags and one `run` that asks the server and prints the answer.
 
+pub mod bench;
+pub mod claim;
 pub mod completion;
 pub mod connect;
+mod duration;
+pub mod exec;
+mod follow;
+mod objects;
+pub mod pool;
+pub mod release;
+pub mod status;
+mod terminal;
 pub mod version;

@@ -1,0 +1,158 @@
+//! What a measurement watches: claims that become ready, and how full the pool is.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt};
+use kube::ResourceExt;
+use kube::runtime::watcher::{self, Event};
+use tokio::sync::{oneshot, watch};
+
+use super::report::Start;
+use crate::exit::Error;
+use crate::verbs::connect::Server;
+use crate::verbs::objects::{Claim, Condition, Pool, Scope, claim_ready, claim_sandbox};
+
+/// A claim was seen to be ready.
+#[derive(Debug)]
+pub struct Arrival {
+    /// When the watch showed it.
+    pub at: Instant,
+    /// How it got its sandbox.
+    pub start: Start,
+}
+
+type Expected = Arc<Mutex<HashMap<String, oneshot::Sender<Arrival>>>>;
+
+/// One watch over all claims of a run; it must be open before the first claim is made.
+pub struct Arrivals {
+    expected: Expected,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Arrivals {
+    /// Opens the watch and returns once it is in place.
+    pub async fn watch(server: &Server, selector: &str) -> Result<Self, Error> {
+        let expected = Expected::default();
+        let (opened_tx, opened) = oneshot::channel();
+        let events = watcher::watcher(server.claims(), watcher::Config::default().labels(selector));
+        let task = tokio::spawn(dispatch(events, expected.clone(), opened_tx));
+        let explain = |e| server.explain("watching claims", "`sandbank crds` prints the kinds", e);
+        match opened.await {
+            Ok(Ok(())) => Ok(Self { expected, task }),
+            Ok(Err(watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e))) => {
+                Err(explain(e))
+            }
+            Ok(Err(e)) => Err(Error::Failed(anyhow::Error::new(e).context("watching claims"))),
+            Err(_) => Err(server.unreachable("the watch of claims ended".into())),
+        }
+    }
+
+    /// Promises to tell when the claim `name` is ready. Ask before making the claim.
+    pub fn expect(&self, name: &str) -> oneshot::Receiver<Arrival> {
+        let (tx, rx) = oneshot::channel();
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), tx);
+        rx
+    }
+}
+
+impl Drop for Arrivals {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn dispatch(
+    events: impl futures::Stream<Item = watcher::Result<Event<Claim>>>,
+    expected: Expected,
+    opened: oneshot::Sender<watcher::Result<()>>,
+) {
+    let mut events = pin!(events);
+    let mut opened = Some(opened);
+    while let Some(event) = events.next().await {
+        let claim = match event {
+            Ok(Event::Apply(claim) | Event::InitApply(claim)) => claim,
+            Ok(Event::InitDone) => {
+                opened.take().map(|tx| tx.send(Ok(())));
+                continue;
+            }
+            Ok(Event::Init | Event::Delete(_)) => continue,
+            // Before the first claim an error ends the run; after it the watcher repairs itself.
+            Err(e) => match opened.take() {
+                Some(tx) => {
+                    let _ = tx.send(Err(e));
+                    return;
+                }
+                None => continue,
+            },
+        };
+        if claim_ready(&claim).is_some_and(Condition::holds) {
+            let name = claim.name_any();
+            let waiting = expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+            if let Some(tx) = waiting {
+                let _ = tx.send(Arrival { at: Instant::now(), start: start_of(&claim) });
+            }
+        }
+    }
+}
+
+/// A sandbox made for a claim has the claim's name; one of a pool has its own.
+fn start_of(claim: &Claim) -> Start {
+    match claim_sandbox(claim) {
+        Some(bound) if bound.name == claim.name_any() => Start::Cold,
+        _ => Start::Warm,
+    }
+}
+
+/// A watch of one pool: has it as many ready sandboxes as it shall have?
+pub struct Fullness {
+    pool: String,
+    full: watch::Receiver<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Fullness {
+    /// Opens the watch.
+    pub fn watch(server: &Server, pool: &str) -> Self {
+        let (tx, full) = watch::channel(false);
+        let events = watcher::watch_object(server.pools(Scope::Namespace), pool);
+        let task = tokio::spawn(async move {
+            let mut events = pin!(events);
+            loop {
+                match events.try_next().await {
+                    Ok(Some(pool)) => tx.send_replace(pool.as_ref().is_some_and(is_full)),
+                    Ok(None) => return,
+                    // The watcher retries; until then the pool counts as not full.
+                    Err(_) => tx.send_replace(false),
+                };
+            }
+        });
+        Self { pool: pool.to_owned(), full, task }
+    }
+
+    /// Returns when the pool is full.
+    pub async fn wait_until_full(&mut self, patience: Duration) -> Result<(), Error> {
+        let full = tokio::time::timeout(patience, self.full.wait_for(|full| *full)).await;
+        match full {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Error::NotReady {
+                what: format!("pool {}", self.pool),
+                reason: format!("it was not full within {patience:?}"),
+                next: format!("`sandbank why pool/{}` explains", self.pool),
+            }),
+        }
+    }
+}
+
+impl Drop for Fullness {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn is_full(pool: &Pool) -> bool {
+    let ready = pool.status.as_ref().map_or(0, |s| s.ready_replicas);
+    ready > 0 && ready >= pool.spec.replicas.unwrap_or(1)
+}
