@@ -254,7 +254,7 @@ mod tests {
         assert_eq!((report.ready, report.warm, report.cold), (2, 1, 1));
         let text = report.render();
         for part in
-            ["ready 2 (66.7 %): 1 warm, 1 cold", "failed 1: not ready", "warm     p50 2.00 ms"]
+            ["ready 2 (66.7 %): 1 warm, 1 cold", "failed 1: not ready", "warm    p50 2.00 ms"]
         {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
