@@ -1,0 +1,190 @@
+//! Writing: bounded, timed, conditional, counted.
+//!
+//! ```text
+//! reconcile -> Writer -> [leader?] -> [a permit] -> [5 s] -> API server -> Written { uid, version } | WriteError
+//! ```
+//!
+//! A writer never retries. What to do after a failure depends on the world, which has changed meanwhile, so every failure goes back to planning. It only
+//! says precisely what happened, because the difference between "somebody was faster" and "nobody knows" decides what may be assumed next.
+
+mod failure;
+mod permits;
+mod request;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Key, Precondition, Uid, Version};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+pub use failure::WriteError;
+pub use permits::{Permits, Urgency};
+pub use request::{Part, Propagation};
+
+use crate::kinds::Kind;
+use crate::lease::Leadership;
+use crate::metrics::{Metrics, Verb};
+
+/// How long one write may take. kube's client retries 429 and 5xx answers on its own for a very long time, and a dead connection hangs; both would hold a
+/// worker. In process a write takes 10 us to 1 ms, over a network 1 to 100 ms; an API server that needs more than five seconds is better asked again from a newer plan.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a write left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The object's life.
+    pub uid: Uid,
+    /// The version this write made; the index has caught up once it has seen it.
+    pub version: Version,
+    /// The name, which the server may have chosen.
+    pub key: Key,
+}
+
+/// The only way the controllers change the cluster.
+#[derive(Clone)]
+pub struct Writer {
+    client: kube::Client,
+    permits: Arc<Permits>,
+    leadership: Leadership,
+    metrics: Metrics,
+}
+
+impl Writer {
+    /// A writer that may use `permits` at once, while `leadership` holds.
+    #[must_use]
+    pub fn new(
+        client: kube::Client,
+        permits: Permits,
+        leadership: Leadership,
+        metrics: Metrics,
+    ) -> Self {
+        Writer { client, permits: Arc::new(permits), leadership, metrics }
+    }
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    /// [`WriteError::AlreadyExists`] if the name is taken, perhaps by an earlier attempt of our own whose answer was lost.
+    pub async fn create(
+        &self,
+        kind: Kind,
+        namespace: &str,
+        body: &Value,
+        urgency: Urgency,
+    ) -> Result<Written, WriteError> {
+        let request = request::create(kind, namespace, body)?;
+        self.send(Verb::Create, kind, namespace, request, urgency).await
+    }
+
+    /// Applies a JSON merge patch to an object or to one of its parts. The patch carries its own precondition in `metadata`; see [`conditional`].
+    ///
+    /// # Errors
+    /// [`WriteError::Conflict`] if the precondition does not hold any more.
+    pub async fn patch(
+        &self,
+        kind: Kind,
+        key: &Key,
+        part: Part,
+        patch: &Value,
+        urgency: Urgency,
+    ) -> Result<Written, WriteError> {
+        let request = request::merge_patch(kind, key, part, patch)?;
+        let verb = match part {
+            Part::Main => Verb::Patch,
+            Part::Status => Verb::PatchStatus,
+        };
+        self.send(verb, kind, &key.namespace, request, urgency).await
+    }
+
+    /// Deletes an object, if it is still the life and version of `precondition`.
+    ///
+    /// # Errors
+    /// [`WriteError::Conflict`] if it changed; [`WriteError::Gone`] if it is not there any more.
+    pub async fn delete(
+        &self,
+        kind: Kind,
+        key: &Key,
+        precondition: DeletePrecondition<'_>,
+        propagation: Propagation,
+        urgency: Urgency,
+    ) -> Result<(), WriteError> {
+        let request = request::delete(kind, key, precondition, propagation)?;
+        self.attempt(Verb::Delete, kind, request, urgency).await.map(drop)
+    }
+
+    async fn send(
+        &self,
+        verb: Verb,
+        kind: Kind,
+        namespace: &str,
+        request: http::Request<Vec<u8>>,
+        urgency: Urgency,
+    ) -> Result<Written, WriteError> {
+        let text = self.attempt(verb, kind, request, urgency).await?;
+        let answer: Answer = serde_json::from_str(&text).map_err(WriteError::Answer)?;
+        Ok(Written {
+            uid: Uid::new(&answer.metadata.uid),
+            // A server whose versions can't be compared would make every own write look unseen for ever; zero means "seen at once", which is only slower.
+            version: Version::parse(&answer.metadata.resource_version).unwrap_or_default(),
+            key: Key::new(namespace, &answer.metadata.name),
+        })
+    }
+
+    async fn attempt(
+        &self,
+        verb: Verb,
+        kind: Kind,
+        request: http::Request<Vec<u8>>,
+        urgency: Urgency,
+    ) -> Result<String, WriteError> {
+        let _permit = self.permits.acquire(urgency).await;
+        // After waiting for the permit, not before: leadership may have gone meanwhile.
+        if !self.leadership.may_write() {
+            return Err(WriteError::NotLeading);
+        }
+        let started = Instant::now();
+        let result =
+            match tokio::time::timeout(WRITE_TIMEOUT, self.client.request_text(request)).await {
+                Ok(Ok(text)) => Ok(text),
+                Ok(Err(error)) => Err(WriteError::from_client(error)),
+                Err(_) => Err(WriteError::TimedOut),
+            };
+        self.metrics.write(verb, kind, result.as_ref().err(), started.elapsed());
+        result
+    }
+}
+
+/// What a delete insists on.
+#[derive(Clone, Copy, Debug)]
+pub enum DeletePrecondition<'a> {
+    /// The same life, whatever was written since: for objects that only their owner's fate concerns.
+    Life(&'a Uid),
+    /// The same life and the same version: for everything a claim could have taken meanwhile.
+    Unchanged(&'a Precondition),
+}
+
+/// The metadata of a patch that must only apply to the life and version of `precondition`.
+#[must_use]
+pub fn conditional(precondition: &Precondition) -> serde_json::Map<String, Value> {
+    let mut metadata = serde_json::Map::new();
+    metadata.insert("uid".into(), precondition.uid.as_str().into());
+    metadata.insert("resourceVersion".into(), precondition.version.to_string().into());
+    metadata
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    metadata: AnswerMeta,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerMeta {
+    name: String,
+    #[serde(default)]
+    uid: String,
+    #[serde(default)]
+    resource_version: String,
+}
