@@ -155,6 +155,12 @@ ITEM_ENUMS = {
     "io.k8s.api.networking.v1.NetworkPolicySpec": {"policyTypes": ["Egress", "Ingress"]},
 }
 
+# Lists whose items the server's validation wants to differ in a field, as the keyword x-unique-by.
+UNIQUE_BY = {
+    CORE + "PodSpec": {"containers": "name", "initContainers": "name", "volumes": "name"},
+    CORE + "ServiceSpec": {"ports": "name"},
+}
+
 # Defaults and shapes that the Go marker comments of core/v1 put into every CRD that embeds a pod template.
 CRD_DEFAULTS = {
     CORE + "AzureDiskVolumeSource": {"fsType": "ext4", "readOnly": False},
@@ -236,6 +242,8 @@ def facts(node, name=None):
         kept["properties"][field]["enum"] = values
     for field, values in ITEM_ENUMS.get(name, {}).items():
         kept["properties"][field]["items"]["enum"] = values
+    for field, key in UNIQUE_BY.get(name, {}).items():
+        kept["properties"][field]["x-unique-by"] = key
     return kept
 
 

@@ -12,6 +12,7 @@
 
 pub mod auth;
 pub mod in_process;
+pub mod schema;
 pub mod streams;
 pub mod tls;
 
