@@ -319,6 +319,12 @@ impl ApiError {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 
+    /// A request for which this server has no counterpart, whatever its form.
+    pub fn not_implemented(what: &str) -> Self {
+        let message = format!("{what} is not served by sandbank yet");
+        Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
+    }
+
     /// A body larger than the server reads.
     pub fn too_large(limit: usize) -> Self {
         let message = format!("limit is {limit} bytes");

@@ -9,9 +9,23 @@
 //!
 //! The server knows pods as objects only; whoever runs them implements [`PodStreams`].
 
+mod channel;
+mod logs;
+mod params;
+mod pump;
+mod serve;
 mod source;
+mod target;
+mod upgrade;
 
+pub use params::Params;
+pub use serve::{Streamed, Streaming};
 pub use source::{
     AttachRequest, ContainerRef, ExecRequest, Exit, LogRequest, LogStream, PodStreams, Session,
     StreamError, StreamNeeds,
 };
+
+use channel::Protocol;
+
+#[cfg(test)]
+mod tests;

@@ -102,7 +102,7 @@ pub type LogStream = BoxStream<'static, Result<Bytes, StreamError>>;
 /// Why there are no streams.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
-    /// The container has not been started, or waits to be started again; the text says for what.
+    /// The container has not been started; the text is the reason, such as `ContainerCreating`.
     #[error("{0}")]
     Waiting(String),
     /// The container is not running any more, or not on this node.
