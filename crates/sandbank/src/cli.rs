@@ -70,6 +70,9 @@ pub enum Verb {
     /// Look at warm pools
     #[command(subcommand)]
     Pool(verbs::pool::PoolVerb),
+    /// Bring in, name and remove images
+    #[command(subcommand)]
+    Image(verbs::image::ImageVerb),
     /// Measure a running server
     #[command(subcommand)]
     Bench(verbs::bench::BenchVerb),
@@ -113,6 +116,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Verb::Exec(args) => return verbs::exec::run(global, args).await,
         Verb::Release(args) => verbs::release::run(global, args).await?,
         Verb::Pool(verb) => verbs::pool::run(global, verb).await?,
+        Verb::Image(verb) => verbs::image::run(global, verb).await?,
         Verb::Bench(verb) => verbs::bench::run(global, verb).await?,
         Verb::Version(args) => verbs::version::run(global, args).await?,
         Verb::Completion(args) => verbs::completion::run(args)?,

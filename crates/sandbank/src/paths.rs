@@ -52,6 +52,19 @@ impl DataDir {
         &self.0
     }
 
+    /// Makes the directory if it is not there, for its owner only: it holds keys, and other users' sandboxes.
+    pub fn make(&self) -> Result<(), Error> {
+        use std::os::unix::fs::DirBuilderExt;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
+        made.map_err(|e| {
+            Error::refused(
+                format!("making the data directory {}", self.0.display()),
+                e.to_string(),
+                "run it as the user that runs `sandbank up`, or name another with --data-dir DIR",
+            )
+        })
+    }
+
     /// The administrator's kubeconfig that `up` writes (mode 0600).
     pub fn kubeconfig(&self) -> PathBuf {
         self.0.join("kubeconfig")

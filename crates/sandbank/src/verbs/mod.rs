@@ -7,6 +7,7 @@ pub mod connect;
 mod duration;
 pub mod exec;
 mod follow;
+pub mod image;
 mod objects;
 pub mod pool;
 pub mod release;
