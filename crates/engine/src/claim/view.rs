@@ -27,6 +27,8 @@ pub struct ClaimView {
     pub source: Source,
     /// What it has.
     pub held: Held,
+    /// Sandboxes it controls beyond that one, left over from a write whose answer was lost. Nobody was ever told of them.
+    pub spare: Vec<(Key, Precondition)>,
 }
 
 /// How long a claim lives, and what goes with it.
@@ -38,6 +40,8 @@ pub struct Lifetime {
     pub ttl_after_finished: Option<SignedDuration>,
     /// What happens then.
     pub policy: ExpiryPolicy,
+    /// When its sandbox finished, as last reported: known even after the sandbox is gone.
+    pub finished: Option<Timestamp>,
     /// Whether the end was already reported. It is reported one write before anything is removed, so that a watcher learns why.
     pub announced: bool,
 }
@@ -166,8 +170,6 @@ pub struct HeldSandbox {
     pub finished: Option<Timestamp>,
     /// Whether its own lifetime ended, independently of the claim's.
     pub expired: bool,
-    /// Whether it has said anything about being ready.
-    pub reported: bool,
 }
 
 /// What should be done about a claim.
@@ -285,6 +287,4 @@ pub enum Ending {
     Expired,
     /// Its time is over, and the sandbox it names is not its own and is left alone.
     ExpiredForeign(Key),
-    /// Its sandbox's own time is over.
-    SandboxExpired(Key),
 }
