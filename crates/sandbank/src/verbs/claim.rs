@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use dialects::x_k8s::types::EnvVar;
 use kube::ResourceExt;
-use kube::api::{ListParams, PostParams};
+use kube::api::ListParams;
 use serde::Serialize;
 
 use super::connect::Server;
 use super::duration;
 use super::follow::{End, follow};
-use super::objects::{self, Claim, ClaimSpec, EnvVar, LAUNCH_TYPE, NameRef, Pool, Scope};
+use super::objects::{self, Claim, Pool, Scope};
 use crate::cli::Global;
 use crate::exit::Error;
 use crate::output;
@@ -60,23 +61,17 @@ struct Answer {
 pub async fn run(global: &Global, args: ClaimArgs) -> Result<(), Error> {
     let server = Server::connect(global).await?;
     let pool = choose_pool(&server, args.pool.as_deref(), args.template.as_deref()).await?;
-    let mut claim = Claim::new(
-        args.name.as_deref().unwrap_or_default(),
-        &objects::claim_resource(),
-        ClaimSpec { warm_pool_ref: NameRef { name: pool.clone() }, env: args.env },
-    );
-    if args.name.is_none() {
-        claim.metadata.name = None;
-        claim.metadata.generate_name = Some(format!("{pool}-"));
-    }
-    let what = match &args.name {
-        Some(name) => format!("claim {}/{name}", server.namespace),
-        None => format!("a claim of pool {}/{pool}", server.namespace),
+    let mut claim = objects::new_claim(&pool, &args.env);
+    let what = match args.name {
+        Some(name) => format!("claim {}/{}", server.namespace, claim.metadata.name.insert(name)),
+        None => {
+            claim.metadata.generate_name = Some(format!("{pool}-"));
+            format!("a claim of pool {}/{pool}", server.namespace)
+        }
     };
     let asked = Instant::now();
     let claim = server
-        .claims()
-        .create(&PostParams::default(), &claim)
+        .make_claim(&claim)
         .await
         .map_err(|e| server.explain(&what, "does the namespace exist? `kubectl get ns`", e))?;
     let answer = Answer {
@@ -118,8 +113,8 @@ async fn ready(
         answer.sandbox = Some(bound.name.clone());
         answer.pod_ips.clone_from(&bound.pod_ips);
         // Asked after the clock stopped; without it the answer is only less talkative.
-        let sandbox = server.sandboxes().get_opt(&bound.name).await.ok().flatten();
-        answer.launch_type = sandbox.and_then(|s| s.labels().get(LAUNCH_TYPE).cloned());
+        let sandbox = server.sandboxes(Scope::Namespace).get_opt(&bound.name).await.ok().flatten();
+        answer.launch_type = sandbox.as_ref().and_then(objects::launch_type).cloned();
     }
     output::answer(global.output, &answer, || {
         let sandbox = answer.sandbox.as_deref().unwrap_or("-");
@@ -140,7 +135,7 @@ fn not_ready(answer: &Answer, end: End, patience: Duration) -> Error {
     let reason = match &end {
         End::Gone => "it was deleted".to_owned(),
         End::Ready(claim) | End::InVain(claim) | End::TimedOut(claim) => {
-            let because = objects::claim_ready(claim).map(objects::Condition::because);
+            let because = objects::claim_ready(claim).map(objects::because);
             let because = because.unwrap_or_else(|| "no controller has looked at it yet".into());
             match end {
                 End::TimedOut(_) => format!("{because} (after {patience:?})"),
@@ -220,7 +215,7 @@ fn known_pools(pools: &[Pool], namespace: &str) -> String {
 fn parse_env(text: &str) -> Result<EnvVar, String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => {
-            Ok(EnvVar { name: name.into(), value: value.into() })
+            Ok(EnvVar { name: name.into(), value: value.into(), ..EnvVar::default() })
         }
         _ => Err("write it as KEY=VALUE".into()),
     }
@@ -230,7 +225,7 @@ fn parse_env(text: &str) -> Result<EnvVar, String> {
 mod tests {
     use super::*;
 
-    fn pool(name: &str, template: &str, ready: i64) -> Pool {
+    fn pool(name: &str, template: &str, ready: u32) -> Pool {
         serde_json::from_value(serde_json::json!({
             "metadata": {"name": name},
             "spec": {"sandboxTemplateRef": {"name": template}},
@@ -249,7 +244,8 @@ mod tests {
 
     #[test]
     fn env_needs_a_name_and_may_have_any_value() {
-        let var = |n: &str, v: &str| EnvVar { name: n.into(), value: v.into() };
+        let var =
+            |n: &str, v: &str| EnvVar { name: n.into(), value: v.into(), ..EnvVar::default() };
         assert_eq!(parse_env("A=b=c"), Ok(var("A", "b=c")));
         assert_eq!(parse_env("A="), Ok(var("A", "")));
         assert!(parse_env("=b").is_err());

@@ -8,7 +8,7 @@ use kube::api::{AttachParams, AttachedProcess, TerminalSize};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::connect::Server;
-use super::objects;
+use super::objects::{self, Scope};
 use super::terminal::{self, RawTerminal};
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
@@ -186,10 +186,14 @@ async fn find_pod(server: &Server, target: &str) -> Result<String, Error> {
 
 async fn pod_of_claim(server: &Server, name: &str) -> Result<Option<String>, Error> {
     let what = format!("claim {}/{name}", server.namespace);
-    let claim = server.claims().get_opt(name).await.map_err(|e| server.explain(&what, "", e))?;
+    let claim = server
+        .claims(Scope::Namespace)
+        .get_opt(name)
+        .await
+        .map_err(|e| server.explain(&what, "", e))?;
     let Some(claim) = claim else { return Ok(None) };
     let Some(bound) = objects::claim_sandbox(&claim) else {
-        let because = objects::claim_ready(&claim).map(objects::Condition::because);
+        let because = objects::claim_ready(&claim).map(objects::because);
         return Err(Error::NotReady {
             what,
             reason: because.unwrap_or_else(|| "it has no sandbox yet".into()),
@@ -208,7 +212,7 @@ async fn pod_of_claim(server: &Server, name: &str) -> Result<Option<String>, Err
 
 async fn pod_of_sandbox(server: &Server, name: &str) -> Result<Option<String>, Error> {
     let what = format!("sandbox {}/{name}", server.namespace);
-    let sandbox = server.sandboxes().get_opt(name).await;
+    let sandbox = server.sandboxes(Scope::Namespace).get_opt(name).await;
     Ok(sandbox.map_err(|e| server.explain(&what, "", e))?.as_ref().map(objects::pod_of))
 }
 

@@ -8,7 +8,7 @@ use kube::api::{WatchEvent, WatchParams};
 use tokio::time::Instant;
 
 use super::connect::Server;
-use super::objects::{Claim, claim_ready};
+use super::objects::{Claim, Scope, claim_ready};
 use crate::exit::Error;
 
 /// Reasons after which waiting is in vain: nothing but an edit of the claim, its pool or its template helps.
@@ -37,7 +37,7 @@ pub enum End {
 /// What a claim's state means for whoever waits for it.
 pub fn judge(claim: Claim) -> Result<End, Claim> {
     match claim_ready(&claim) {
-        Some(ready) if ready.holds() => Ok(End::Ready(claim)),
+        Some(ready) if ready.is_true() => Ok(End::Ready(claim)),
         Some(ready) if FINAL_REASONS.contains(&ready.reason.as_str()) => Ok(End::InVain(claim)),
         _ => Err(claim),
     }
@@ -58,7 +58,7 @@ pub async fn follow(server: &Server, claim: Claim, patience: Duration) -> Result
     loop {
         let revision = last.resource_version().unwrap_or_default();
         let watch = async {
-            let events = server.claims().watch(&only_it, &revision).await?;
+            let events = server.claims(Scope::Namespace).watch(&only_it, &revision).await?;
             Ok(events.boxed())
         };
         let mut events = match tokio::time::timeout_at(deadline, watch).await {
@@ -83,7 +83,7 @@ pub async fn follow(server: &Server, claim: Claim, patience: Duration) -> Result
                 Ok(None | Some(WatchEvent::Error(_))) | Err(_) => break,
             }
         }
-        last = match server.claims().get_opt(&name).await {
+        last = match server.claims(Scope::Namespace).get_opt(&name).await {
             Ok(Some(claim)) => match judge(claim) {
                 Ok(end) => return Ok(end),
                 Err(claim) => claim,

@@ -1,208 +1,77 @@
-//! The objects the command line shows, seen through the few fields it reads.
-//!
-//! Views of our own instead of the full types: a newer or older server, or an object of somebody else's controller, may
-//! have any other fields and must still be listed.
+//! The objects the command line shows: their specs and statuses are those of the dialect, their metadata kube's.
 
+use controllers::kinds::Kind;
+use dialects::condition::{self, Condition};
+use dialects::x_k8s::keys;
+use dialects::x_k8s::types::{
+    ClaimedSandbox, EnvVar, SandboxClaimSpec, SandboxClaimStatus, SandboxSpec, SandboxStatus,
+    SandboxWarmPoolSpec, SandboxWarmPoolStatus,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::{ApiResource, GroupVersionKind, Object, ObjectMeta};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Object, ObjectMeta};
 use kube::{Api, ResourceExt};
-use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::connect::Server;
 
-const AGENTS: &str = "agents.x-k8s.io";
-const EXTENSIONS: &str = "extensions.agents.x-k8s.io";
-const VERSION: &str = "v1beta1";
-
-/// Label of a sandbox: how its claim got it, `warm` or `cold`.
-pub const LAUNCH_TYPE: &str = "agents.x-k8s.io/launch-type";
-/// Annotation of a sandbox whose pod has another name than itself.
-pub const POD_NAME: &str = "agents.x-k8s.io/pod-name";
-
 /// A request for a sandbox.
-pub type Claim = Object<ClaimSpec, ClaimStatus>;
+pub type Claim = Object<SandboxClaimSpec, SandboxClaimStatus>;
 /// A warm pool.
-pub type Pool = Object<PoolSpec, PoolStatus>;
+pub type Pool = Object<SandboxWarmPoolSpec, SandboxWarmPoolStatus>;
 /// A sandbox.
 pub type Sandbox = Object<SandboxSpec, SandboxStatus>;
 
-/// A reference by name to an object of the same namespace.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct NameRef {
-    /// The name.
-    #[serde(default)]
-    pub name: String,
-}
-
-/// What a claim asks for.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ClaimSpec {
-    /// The pool to take from.
-    #[serde(default)]
-    pub warm_pool_ref: NameRef,
-    /// Environment of the sandbox; asking for any makes the start a cold one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<EnvVar>,
-}
-
-/// One variable of a sandbox's environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct EnvVar {
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    #[serde(default)]
-    pub value: String,
-}
-
-/// What became of a claim.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct ClaimStatus {
-    /// Why it is in the state it is in.
-    #[serde(default)]
-    pub conditions: Vec<Condition>,
-    /// The sandbox it holds.
-    #[serde(default)]
-    pub sandbox: Option<BoundSandbox>,
-}
-
-/// The sandbox of a claim.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BoundSandbox {
-    /// Its name; empty while there is none.
-    #[serde(default)]
-    pub name: String,
-    /// Where it can be reached.
-    #[serde(default, rename = "podIPs")]
-    pub pod_ips: Vec<String>,
-}
-
-/// What a pool is told to keep.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PoolSpec {
-    /// How many sandboxes; absent means one.
-    #[serde(default)]
-    pub replicas: Option<i64>,
-    /// What runs in them.
-    #[serde(default)]
-    pub sandbox_template_ref: NameRef,
-    /// How a new template reaches the warm ones.
-    #[serde(default)]
-    pub update_strategy: Option<UpdateStrategy>,
-}
-
-/// How a pool follows its template.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct UpdateStrategy {
-    /// `Recreate`, `OnReplenish` or `RollingUpdate`.
-    #[serde(default, rename = "type")]
-    pub kind: Option<String>,
-}
-
-/// What a pool has.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PoolStatus {
-    /// Unclaimed sandboxes.
-    #[serde(default)]
-    pub replicas: i64,
-    /// Those of them that can be claimed at once.
-    #[serde(default)]
-    pub ready_replicas: i64,
-    /// What goes on, where the server says so.
-    #[serde(default)]
-    pub conditions: Vec<Condition>,
-}
-
-/// The part of a sandbox's spec that is shown.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SandboxSpec {
-    /// `Running` or `Suspended`.
-    #[serde(default)]
-    pub operating_mode: Option<String>,
-}
-
-/// What became of a sandbox.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub struct SandboxStatus {
-    /// Why it is in the state it is in.
-    #[serde(default)]
-    pub conditions: Vec<Condition>,
-}
-
-/// One condition of any of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Condition {
-    /// What it is about: `Ready`, `Finished`, ...
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// `True`, `False` or `Unknown`.
-    #[serde(default)]
-    pub status: String,
-    /// One word of why.
-    #[serde(default)]
-    pub reason: String,
-    /// A sentence of why.
-    #[serde(default)]
-    pub message: String,
-}
-
-impl Condition {
-    /// Whether it holds.
-    pub fn holds(&self) -> bool {
-        self.status == "True"
+/// A claim to make. JSON and not [`Claim`]: what is not asked for must be absent, not empty.
+pub fn new_claim(pool: &str, env: &[EnvVar]) -> DynamicObject {
+    let mut claim = DynamicObject::new("", &resource(Kind::Claim));
+    claim.metadata = ObjectMeta::default();
+    let mut spec = json!({ "warmPoolRef": { "name": pool } });
+    if !env.is_empty() {
+        spec["env"] = json!(env);
     }
-
-    /// Finds the one about `kind`.
-    pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
-        conditions.iter().find(|c| c.kind == kind)
-    }
-
-    /// `Reason: message`, or what of it there is.
-    pub fn because(&self) -> String {
-        match (self.reason.as_str(), self.message.as_str()) {
-            ("", message) => message.to_owned(),
-            (reason, "") => reason.to_owned(),
-            (reason, message) => format!("{reason}: {message}"),
-        }
-    }
+    claim.data(json!({ "spec": spec }))
 }
 
 /// The `Ready` condition of a claim.
 pub fn claim_ready(claim: &Claim) -> Option<&Condition> {
-    Condition::find(&claim.status.as_ref()?.conditions, "Ready")
+    condition::find(&claim.status.as_ref()?.conditions, "Ready")
 }
 
 /// The sandbox a claim holds, if any.
-pub fn claim_sandbox(claim: &Claim) -> Option<&BoundSandbox> {
-    claim.status.as_ref()?.sandbox.as_ref().filter(|s| !s.name.is_empty())
+pub fn claim_sandbox(claim: &Claim) -> Option<&ClaimedSandbox> {
+    Some(&claim.status.as_ref()?.sandbox).filter(|sandbox| !sandbox.name.is_empty())
+}
+
+/// `Reason: message`, or what of it there is.
+pub fn because(condition: &Condition) -> String {
+    match (condition.reason.as_str(), condition.message.as_str()) {
+        ("", message) => message.to_owned(),
+        (reason, "") => reason.to_owned(),
+        (reason, message) => format!("{reason}: {message}"),
+    }
 }
 
 /// Whether a sandbox can be used now.
 pub fn sandbox_is_ready(sandbox: &Sandbox) -> bool {
-    sandbox
-        .status
-        .as_ref()
-        .and_then(|s| Condition::find(&s.conditions, "Ready"))
-        .is_some_and(Condition::holds)
+    let conditions = sandbox.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
+    condition::find(conditions, "Ready").is_some_and(Condition::is_true)
 }
 
 /// Whether a claim holds this sandbox (by its owner, as the controllers decide it).
 pub fn sandbox_is_claimed(sandbox: &Sandbox) -> bool {
-    sandbox
-        .owner_references()
-        .iter()
-        .any(|o| o.kind == "SandboxClaim" && o.controller == Some(true))
+    let mut owners = sandbox.owner_references().iter();
+    owners.any(|o| o.kind == Kind::Claim.name() && o.controller == Some(true))
+}
+
+/// How a sandbox came to its claim: `warm` or `cold`.
+pub fn launch_type(sandbox: &Sandbox) -> Option<&String> {
+    sandbox.labels().get(keys::LAUNCH_TYPE)
 }
 
 /// The name of a sandbox's pod.
 pub fn pod_of(sandbox: &Sandbox) -> String {
-    sandbox.annotations().get(POD_NAME).cloned().unwrap_or_else(|| sandbox.name_any())
+    sandbox.annotations().get(keys::POD_NAME).cloned().unwrap_or_else(|| sandbox.name_any())
 }
 
 /// How long ago an object was made, as kubectl's AGE column says it.
@@ -222,21 +91,10 @@ pub fn full_name(meta: &ObjectMeta) -> String {
     }
 }
 
-fn resource(group: &str, kind: &str, plural: &str) -> ApiResource {
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, VERSION, kind), plural)
-}
-
-/// How claims are addressed.
-pub fn claim_resource() -> ApiResource {
-    resource(EXTENSIONS, "SandboxClaim", "sandboxclaims")
-}
-
-fn pool_resource() -> ApiResource {
-    resource(EXTENSIONS, "SandboxWarmPool", "sandboxwarmpools")
-}
-
-fn sandbox_resource() -> ApiResource {
-    resource(AGENTS, "Sandbox", "sandboxes")
+/// How a kind is addressed.
+fn resource(kind: Kind) -> ApiResource {
+    let gvk = GroupVersionKind::gvk(kind.group(), kind.version(), kind.name());
+    ApiResource::from_gvk_with_plural(&gvk, kind.plural())
 }
 
 /// Which namespaces a listing covers.
@@ -249,29 +107,29 @@ pub enum Scope {
 }
 
 impl Server {
-    /// The claims of the namespace.
-    pub fn claims(&self) -> Api<Claim> {
-        self.api(&claim_resource(), Scope::Namespace)
+    /// Claims.
+    pub fn claims(&self, scope: Scope) -> Api<Claim> {
+        self.api(Kind::Claim, scope)
+    }
+
+    /// Makes a claim in the namespace.
+    pub async fn make_claim(&self, claim: &DynamicObject) -> Result<Claim, kube::Error> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, &resource(Kind::Claim));
+        let made = api.create(&kube::api::PostParams::default(), claim).await?;
+        // The way from the answer's JSON to a typed claim; nothing is cloned but a few fields.
+        let json = serde_json::to_value(made).map_err(kube::Error::SerdeError)?;
+        serde_json::from_value(json).map_err(kube::Error::SerdeError)
     }
 
     /// Pools.
     pub fn pools(&self, scope: Scope) -> Api<Pool> {
-        self.api(&pool_resource(), scope)
+        self.api(Kind::Pool, scope)
     }
 
-    /// The sandboxes of the namespace.
-    pub fn sandboxes(&self) -> Api<Sandbox> {
-        self.api(&sandbox_resource(), Scope::Namespace)
-    }
-
-    /// Claims of every namespace.
-    pub fn all_claims(&self) -> Api<Claim> {
-        self.api(&claim_resource(), Scope::Everywhere)
-    }
-
-    /// Sandboxes of every namespace.
-    pub fn all_sandboxes(&self) -> Api<Sandbox> {
-        self.api(&sandbox_resource(), Scope::Everywhere)
+    /// Sandboxes.
+    pub fn sandboxes(&self, scope: Scope) -> Api<Sandbox> {
+        self.api(Kind::Sandbox, scope)
     }
 
     /// The pods of the namespace.
@@ -279,16 +137,32 @@ impl Server {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    fn api<P, U>(&self, resource: &ApiResource, scope: Scope) -> Api<Object<P, U>>
+    fn api<P, U>(&self, kind: Kind, scope: Scope) -> Api<Object<P, U>>
     where
         P: Clone,
         U: Clone,
     {
+        let resource = resource(kind);
         match scope {
             Scope::Namespace => {
-                Api::namespaced_with(self.client.clone(), &self.namespace, resource)
+                Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
             }
-            Scope::Everywhere => Api::all_with(self.client.clone(), resource),
+            Scope::Everywhere => Api::all_with(self.client.clone(), &resource),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_says_nothing_that_was_not_asked_for() {
+        let plain = serde_json::to_value(new_claim("p", &[])).unwrap();
+        assert_eq!(plain["spec"], json!({"warmPoolRef": {"name": "p"}}));
+        assert_eq!(plain["metadata"], json!({}));
+        let var = EnvVar { name: "A".into(), value: "".into(), ..EnvVar::default() };
+        let with_env = serde_json::to_value(new_claim("p", &[var])).unwrap();
+        assert_eq!(with_env["spec"]["env"], json!([{"name": "A", "value": ""}]));
     }
 }

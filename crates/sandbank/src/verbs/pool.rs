@@ -1,5 +1,6 @@
 //! `sandbank pool ls`: the warm pools and how full they are.
 
+use dialects::x_k8s::types::UpdateStrategyType;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -38,13 +39,15 @@ pub struct PoolRow {
     /// The template it keeps warm.
     pub template: String,
     /// How it follows template changes.
-    pub strategy: String,
+    pub strategy: UpdateStrategyType,
     /// How many it shall have.
-    pub desired: i64,
+    pub desired: u32,
     /// How many it has.
-    pub current: i64,
+    pub current: u32,
     /// How many of those can be claimed at once.
-    pub ready: i64,
+    pub ready: u32,
+    /// How many have the template as it is now.
+    pub updated: u32,
     /// What goes on: the conditions that say more than "all is well".
     pub state: String,
     /// Since when it exists.
@@ -88,12 +91,11 @@ fn row(pool: &Pool, now: Timestamp) -> PoolRow {
         namespace: pool.namespace().unwrap_or_default(),
         name: pool.name_any(),
         template: pool.spec.sandbox_template_ref.name.clone(),
-        strategy: (pool.spec.update_strategy.as_ref())
-            .and_then(|s| s.kind.clone())
-            .unwrap_or_else(|| "OnReplenish".into()),
+        strategy: pool.spec.update_strategy.as_ref().and_then(|s| s.kind).unwrap_or_default(),
         desired: pool.spec.replicas.unwrap_or(1),
         current: status.replicas,
         ready: status.ready_replicas,
+        updated: status.updated_replicas,
         state: status.conditions.iter().map(|c| c.reason.as_str()).collect::<Vec<_>>().join(","),
         age: objects::age(&pool.metadata, now),
     }
@@ -101,8 +103,9 @@ fn row(pool: &Pool, now: Timestamp) -> PoolRow {
 
 /// The table of pools.
 pub fn table(rows: &[PoolRow], scope: Scope) -> Table {
-    let mut titles =
-        vec!["NAME", "TEMPLATE", "STRATEGY", "READY", "CURRENT", "DESIRED", "STATE", "AGE"];
+    let mut titles = vec![
+        "NAME", "TEMPLATE", "STRATEGY", "READY", "UPDATED", "CURRENT", "DESIRED", "STATE", "AGE",
+    ];
     if scope == Scope::Everywhere {
         titles.insert(0, "NAMESPACE");
     }
@@ -112,8 +115,9 @@ pub fn table(rows: &[PoolRow], scope: Scope) -> Table {
         table.row(namespace.into_iter().chain([
             row.name.clone(),
             row.template.clone(),
-            row.strategy.clone(),
+            format!("{:?}", row.strategy),
             row.ready.to_string(),
+            row.updated.to_string(),
             row.current.to_string(),
             row.desired.to_string(),
             row.state.clone(),
@@ -141,8 +145,8 @@ mod tests {
         let rows = [row(&bare, Timestamp::UNIX_EPOCH)];
         assert_eq!(
             table(&rows, Scope::Namespace).render(),
-            "NAME   TEMPLATE   STRATEGY      READY   CURRENT   DESIRED   STATE   AGE\n\
-             p      t          OnReplenish   0       0         1                 <unknown>"
+            "NAME   TEMPLATE   STRATEGY      READY   UPDATED   CURRENT   DESIRED   STATE   AGE\n\
+             p      t          OnReplenish   0       0         0         1                 <unknown>"
         );
     }
 

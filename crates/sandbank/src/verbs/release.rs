@@ -4,6 +4,7 @@ use kube::api::DeleteParams;
 use serde::Serialize;
 
 use super::connect::Server;
+use super::objects::Scope;
 use crate::cli::Global;
 use crate::exit::Error;
 use crate::output;
@@ -30,7 +31,7 @@ pub async fn run(global: &Global, args: ReleaseArgs) -> Result<(), Error> {
     for name in &args.claims {
         let name = name.strip_prefix("claim/").unwrap_or(name);
         let what = format!("claim {}/{name}", server.namespace);
-        match server.claims().delete(name, &DeleteParams::background()).await {
+        match server.claims(Scope::Namespace).delete(name, &DeleteParams::background()).await {
             Ok(_) => released.push(what),
             Err(e) => {
                 let next = "`kubectl get sandboxclaims -A` lists the claims";

@@ -1,5 +1,6 @@
 //! `sandbank status`: the server, its nodes, pools, sandboxes and claims on one screen.
 
+use dialects::condition::Condition;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -54,7 +55,8 @@ pub async fn run(global: &Global) -> Result<(), Error> {
     let server = Server::connect(global).await?;
     let everything = ListParams::default();
     let nodes: Api<Node> = Api::all(server.client.clone());
-    let (all_claims, all_sandboxes) = (server.all_claims(), server.all_sandboxes());
+    let (all_claims, all_sandboxes) =
+        (server.claims(Scope::Everywhere), server.sandboxes(Scope::Everywhere));
     // The version first: it needs no rights and tells best that there is no server.
     let version = server.client.apiserver_version().await;
     let version = version.map_err(|e| server.explain("the server's version", "", e))?.git_version;
@@ -122,7 +124,7 @@ fn node_row(node: &Node) -> NodeRow {
 fn count_claims(claims: &[objects::Claim]) -> Claims {
     let ready = claims
         .iter()
-        .filter(|claim| objects::claim_ready(claim).is_some_and(objects::Condition::holds))
+        .filter(|claim| objects::claim_ready(claim).is_some_and(Condition::is_true))
         .count();
     Claims { ready, waiting: claims.len() - ready }
 }

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams};
 use tokio::task::JoinSet;
 
 use self::report::{Conditions, Outcome, Report};
 use self::watchers::{Arrivals, Fullness};
 use super::connect::Server;
 use super::duration;
-use super::objects::{self, Claim, ClaimSpec, NameRef, Pool, Scope};
+use super::objects::{self, Pool, Scope};
 use crate::cli::Global;
 use crate::exit::Error;
 use crate::output;
@@ -113,12 +113,12 @@ async fn one_claim(
     args: &ClaimsArgs,
 ) -> Outcome {
     let name = format!("{run}-{i}");
-    let spec = ClaimSpec { warm_pool_ref: NameRef { name: args.pool.clone() }, env: Vec::new() };
-    let mut claim = Claim::new(&name, &objects::claim_resource(), spec);
+    let mut claim = objects::new_claim(&args.pool, &[]);
+    claim.metadata.name = Some(name.clone());
     claim.labels_mut().insert(RUN_LABEL.into(), run.into());
     let arrival = arrivals.expect(&name);
     let asked = Instant::now();
-    if let Err(e) = server.claims().create(&PostParams::default(), &claim).await {
+    if let Err(e) = server.make_claim(&claim).await {
         return Outcome::Failed { reason: server.explain("making a claim", "", e).to_string() };
     }
     let created = asked.elapsed();
@@ -130,7 +130,7 @@ async fn one_claim(
         Err(_) => Outcome::Failed { reason: format!("not ready after {:?}", args.timeout) },
     };
     // What cannot be deleted now is deleted (and complained about) by `clean_up`.
-    let _ = server.claims().delete(&name, &DeleteParams::background()).await;
+    let _ = server.claims(Scope::Namespace).delete(&name, &DeleteParams::background()).await;
     outcome
 }
 
@@ -138,8 +138,12 @@ async fn one_claim(
 async fn clean_up(server: &Server, run: &str) -> Result<(), Error> {
     let explain = |e| server.explain(&format!("removing the claims of {run}"), "", e);
     let ours = ListParams::default().labels(&format!("{RUN_LABEL}={run}"));
-    for claim in server.claims().list(&ours).await.map_err(explain)? {
-        match server.claims().delete(&claim.name_any(), &DeleteParams::background()).await {
+    for claim in server.claims(Scope::Namespace).list(&ours).await.map_err(explain)? {
+        match server
+            .claims(Scope::Namespace)
+            .delete(&claim.name_any(), &DeleteParams::background())
+            .await
+        {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(e) => return Err(explain(e)),

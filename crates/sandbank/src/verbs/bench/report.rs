@@ -50,8 +50,8 @@ pub struct Conditions {
     cpus: usize,
     kernel: String,
     pool: String,
-    pool_replicas: i64,
-    pool_ready_at_start: i64,
+    pool_replicas: u32,
+    pool_ready_at_start: u32,
     /// `None`: one after another, each from a full pool.
     rate: Option<f64>,
 }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dialects::condition::Condition;
 use futures::{StreamExt, TryStreamExt};
 use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
@@ -13,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use super::report::Start;
 use crate::exit::Error;
 use crate::verbs::connect::Server;
-use crate::verbs::objects::{Claim, Condition, Pool, Scope, claim_ready, claim_sandbox};
+use crate::verbs::objects::{Claim, Pool, Scope, claim_ready, claim_sandbox};
 
 /// A claim was seen to be ready.
 #[derive(Debug)]
@@ -37,7 +38,10 @@ impl Arrivals {
     pub async fn watch(server: &Server, selector: &str) -> Result<Self, Error> {
         let expected = Expected::default();
         let (opened_tx, opened) = oneshot::channel();
-        let events = watcher::watcher(server.claims(), watcher::Config::default().labels(selector));
+        let events = watcher::watcher(
+            server.claims(Scope::Namespace),
+            watcher::Config::default().labels(selector),
+        );
         let task = tokio::spawn(dispatch(events, expected.clone(), opened_tx));
         let explain = |e| server.explain("watching claims", "`sandbank crds` prints the kinds", e);
         match opened.await {
@@ -88,7 +92,7 @@ async fn dispatch(
                 None => continue,
             },
         };
-        if claim_ready(&claim).is_some_and(Condition::holds) {
+        if claim_ready(&claim).is_some_and(Condition::is_true) {
             let name = claim.name_any();
             let waiting = expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
             if let Some(tx) = waiting {
