@@ -1,6 +1,8 @@
 //! Bad surroundings and bad command lines, met by the real binary: each ends with its own exit code, one line of
 //! what is wrong and one of what to do next, and nothing on standard output that a script could take for an answer.
 
+#![allow(clippy::unwrap_used)] // here a panic is the answer
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};

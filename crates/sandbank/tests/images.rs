@@ -1,5 +1,7 @@
 //! Images on the command line, without a server: what is loaded can be listed, renamed and removed.
 
+#![allow(clippy::unwrap_used)] // here a panic is the answer
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::connect::Server;
 use super::duration;
-use super::follow::{End, follow};
+use super::follow::{Verdict, follow};
 use super::objects::{self, Claim, Pool, Scope};
 use crate::cli::Global;
 use crate::exit::Error;
@@ -94,9 +94,9 @@ pub async fn run(global: &Global, args: ClaimArgs) -> Result<(), Error> {
     }
     let end = follow(&server, claim, args.timeout).await?;
     let took = asked.elapsed();
-    match end {
-        End::Ready(claim) => ready(global, &server, answer, &claim, took).await,
-        end => Err(not_ready(&answer, end, args.timeout)),
+    match end.verdict {
+        Verdict::Ready => ready(global, &server, answer, &end.claim, took).await,
+        verdict => Err(not_ready(&answer, verdict, &end.claim, args.timeout)),
     }
 }
 
@@ -130,30 +130,24 @@ async fn ready(
     })
 }
 
-fn not_ready(answer: &Answer, end: End, patience: Duration) -> Error {
+fn not_ready(answer: &Answer, verdict: Verdict, claim: &Claim, patience: Duration) -> Error {
     let name = &answer.name;
-    let reason = match &end {
-        End::Gone => "it was deleted".to_owned(),
-        End::Ready(claim) | End::InVain(claim) | End::TimedOut(claim) => {
-            let because = objects::claim_ready(claim).map(objects::because);
-            let because = because.unwrap_or_else(|| "no controller has looked at it yet".into());
-            match end {
-                End::TimedOut(_) => format!("{because} (after {patience:?})"),
+    let because = objects::claim_ready(claim).map(objects::because);
+    let because = because.unwrap_or_else(|| "no controller has looked at it yet".into());
+    let (reason, next) = match verdict {
+        Verdict::Gone => ("it was deleted".to_owned(), "claim again".to_owned()),
+        Verdict::Ready | Verdict::InVain | Verdict::TimedOut => (
+            match verdict {
+                Verdict::TimedOut => format!("{because} (after {patience:?})"),
                 _ => because,
-            }
-        }
-    };
-    Error::NotReady {
-        what: format!("claim {}/{name}", answer.namespace),
-        reason,
-        next: match end {
-            End::Gone => "claim again".into(),
-            _ => format!(
+            },
+            format!(
                 "`sandbank why claim/{name}` explains; the claim stays and goes on trying: \
                  `sandbank release {name}` gives it up"
             ),
-        },
-    }
+        ),
+    };
+    Error::NotReady { what: format!("claim {}/{name}", answer.namespace), reason, next }
 }
 
 /// The pool to claim from: the named one if it exists, or the fullest one of the template.

@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use kube::ResourceExt;
 use kube::api::{WatchEvent, WatchParams};
-use tokio::time::Instant;
 
 use super::connect::Server;
 use super::objects::{Claim, Scope, claim_ready};
@@ -22,75 +21,75 @@ const FINAL_REASONS: [&str; 6] = [
 ];
 
 /// How following a claim ended.
-#[derive(Debug)]
-pub enum End {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
     /// Its sandbox can be used.
-    Ready(Claim),
+    Ready,
     /// It will not become ready as it is.
-    InVain(Claim),
+    InVain,
     /// It was deleted meanwhile.
     Gone,
-    /// It was not ready in time; this is how it looked last.
-    TimedOut(Claim),
+    /// It was not ready in time.
+    TimedOut,
 }
 
-/// What a claim's state means for whoever waits for it.
-pub fn judge(claim: Claim) -> Result<End, Claim> {
-    match claim_ready(&claim) {
-        Some(ready) if ready.is_true() => Ok(End::Ready(claim)),
-        Some(ready) if FINAL_REASONS.contains(&ready.reason.as_str()) => Ok(End::InVain(claim)),
-        _ => Err(claim),
+/// The end, and the claim as it was seen last.
+#[derive(Debug)]
+pub struct End {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The claim.
+    pub claim: Claim,
+}
+
+/// Whether a claim's state ends the wait for it.
+fn judge(claim: &Claim) -> Option<Verdict> {
+    let ready = claim_ready(claim)?;
+    match ready.reason.as_str() {
+        _ if ready.is_true() => Some(Verdict::Ready),
+        reason if FINAL_REASONS.contains(&reason) => Some(Verdict::InVain),
+        _ => None,
     }
 }
 
 /// Follows `claim` until its end or for at most `patience`. No event is missed: the watch begins at the revision
 /// that the claim was made at, and a broken watch goes on from a fresh read.
-pub async fn follow(server: &Server, claim: Claim, patience: Duration) -> Result<End, Error> {
-    let deadline = Instant::now() + patience;
-    let mut last = match judge(claim) {
-        Ok(end) => return Ok(end),
-        Err(claim) => claim,
-    };
-    let name = last.name_any();
-    let what = super::objects::full_name(&last.metadata);
-    let next = "`kubectl get sandboxclaims` lists the claims";
+pub async fn follow(server: &Server, mut claim: Claim, patience: Duration) -> Result<End, Error> {
+    let verdict = tokio::time::timeout(patience, until_judged(server, &mut claim)).await;
+    let verdict = verdict.unwrap_or(Ok(Verdict::TimedOut))?;
+    Ok(End { verdict, claim })
+}
+
+async fn until_judged(server: &Server, claim: &mut Claim) -> Result<Verdict, Error> {
+    let name = claim.name_any();
+    let what = format!("claim {}", super::objects::full_name(&claim.metadata));
+    let explain = |e| server.explain(&what, "`kubectl get sandboxclaims` lists the claims", e);
     let only_it = WatchParams::default().fields(&format!("metadata.name={name}"));
     loop {
-        let revision = last.resource_version().unwrap_or_default();
-        let watch = async {
-            let events = server.claims(Scope::Namespace).watch(&only_it, &revision).await?;
-            Ok(events.boxed())
-        };
-        let mut events = match tokio::time::timeout_at(deadline, watch).await {
-            Ok(events) => events.map_err(|e| server.explain(&what, next, e))?,
-            Err(_) => return Ok(End::TimedOut(last)),
-        };
+        if let Some(verdict) = judge(claim) {
+            return Ok(verdict);
+        }
+        let revision = claim.resource_version().unwrap_or_default();
+        let events = server.claims(Scope::Namespace).watch(&only_it, &revision).await;
+        let mut events = events.map_err(explain)?.boxed();
         loop {
-            let event = match tokio::time::timeout_at(deadline, events.try_next()).await {
-                Ok(event) => event,
-                Err(_) => return Ok(End::TimedOut(last)),
-            };
-            match event {
-                Ok(Some(WatchEvent::Added(claim) | WatchEvent::Modified(claim))) => {
-                    match judge(claim) {
-                        Ok(end) => return Ok(end),
-                        Err(claim) => last = claim,
+            match events.try_next().await {
+                Ok(Some(WatchEvent::Added(seen) | WatchEvent::Modified(seen))) => {
+                    *claim = seen;
+                    if let Some(verdict) = judge(claim) {
+                        return Ok(verdict);
                     }
                 }
-                Ok(Some(WatchEvent::Deleted(_))) => return Ok(End::Gone),
+                Ok(Some(WatchEvent::Deleted(_))) => return Ok(Verdict::Gone),
                 Ok(Some(WatchEvent::Bookmark(_))) => {}
-                // The server closed the watch or its history no longer reaches back to our revision.
+                // The server closed the watch, or its history no longer reaches back to our revision.
                 Ok(None | Some(WatchEvent::Error(_))) | Err(_) => break,
             }
         }
-        last = match server.claims(Scope::Namespace).get_opt(&name).await {
-            Ok(Some(claim)) => match judge(claim) {
-                Ok(end) => return Ok(end),
-                Err(claim) => claim,
-            },
-            Ok(None) => return Ok(End::Gone),
-            Err(e) => return Err(server.explain(&what, next, e)),
-        };
+        match server.claims(Scope::Namespace).get_opt(&name).await.map_err(explain)? {
+            Some(seen) => *claim = seen,
+            None => return Ok(Verdict::Gone),
+        }
     }
 }
 
@@ -110,10 +109,10 @@ mod tests {
 
     #[test]
     fn only_ready_and_final_reasons_end_the_wait() {
-        assert!(matches!(judge(claim("True", "DependenciesReady")), Ok(End::Ready(_))));
-        assert!(matches!(judge(claim("False", "WarmPoolNotFound")), Ok(End::InVain(_))));
+        assert_eq!(judge(&claim("True", "DependenciesReady")), Some(Verdict::Ready));
+        assert_eq!(judge(&claim("False", "WarmPoolNotFound")), Some(Verdict::InVain));
         // The sandbox starts, or a write was lost to another writer: both pass by themselves.
-        assert!(judge(claim("False", "DependenciesNotReady")).is_err());
-        assert!(judge(claim("False", "AdoptionConflict")).is_err());
+        assert_eq!(judge(&claim("False", "DependenciesNotReady")), None);
+        assert_eq!(judge(&claim("False", "AdoptionConflict")), None);
     }
 }
