@@ -12,7 +12,9 @@
 
 pub mod auth;
 pub mod in_process;
+pub mod patch;
 pub mod schema;
+pub mod select;
 pub mod streams;
 pub mod tls;
 
