@@ -3,6 +3,14 @@
 //! The agent prepares a bundle (a root file system and an OCI `config.json`); a [`Runtime`] starts it. Two implementations:
 //! `oci` (a shim process for each pod, which outlives the agent) and `fake` (pods become ready after a set delay).
 
+mod call;
+mod fake;
+mod oci;
+mod spawn;
+
+pub use fake::FakeRuntime;
+pub use oci::{OciConfig, OciRuntime};
+
 use std::{
     collections::BTreeMap,
     future::Future,

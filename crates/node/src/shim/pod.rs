@@ -1,0 +1,240 @@
+//! What the shim knows: its containers and every process it has to wait for.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+
+use super::{
+    container::Container,
+    exec::{self, Running, Target},
+    protocol::{Boot, Failure},
+};
+use crate::{
+    cgroup::Group,
+    runtime::{ContainerSetup, ContainerState, ExecSetup, Exit, PodState},
+};
+
+/// The pod.
+pub(super) struct Pod {
+    boot: Boot,
+    /// The runtime's folder of the pod.
+    pub(super) dir: PathBuf,
+    /// The group of all containers.
+    pub(super) group: Group,
+    /// The shim's own.
+    pub(super) home: Group,
+    own_processes: File,
+    /// The first process of the shared process namespace.
+    pub(super) pause: Option<i32>,
+    pub(super) containers: BTreeMap<String, Container>,
+    children: BTreeMap<i32, Child>,
+}
+
+/// A process that the shim waits for.
+struct Child {
+    pidfd: OwnedFd,
+    role: Role,
+}
+
+/// What a process is to the pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The first process of a container.
+    Container(String),
+    /// A command that a client waits for.
+    Command { connection: u64 },
+}
+
+/// How long removal waits for killed processes.
+const REMOVE_DEADLINE: Duration = Duration::from_secs(5);
+
+impl Pod {
+    pub(super) fn new(
+        boot: Boot,
+        dir: PathBuf,
+        group: Group,
+        home: Group,
+        own_processes: File,
+        pause: Option<i32>,
+    ) -> Self {
+        Self {
+            boot,
+            dir,
+            group,
+            home,
+            own_processes,
+            pause,
+            containers: BTreeMap::new(),
+            children: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn state(&self) -> PodState {
+        PodState {
+            setup: self.boot.setup.clone(),
+            ips: self.boot.ips.clone(),
+            containers: self
+                .containers
+                .iter()
+                .map(|(name, container)| (name.clone(), container.state.clone()))
+                .collect(),
+        }
+    }
+
+    /// The processes to wait for.
+    pub(super) fn children(&self) -> impl Iterator<Item = &OwnedFd> {
+        self.children.values().map(|child| &child.pidfd)
+    }
+
+    /// Starts a container; one of that name that has ended makes room.
+    pub(super) fn start(&mut self, setup: ContainerSetup) -> Result<ContainerState, Failure> {
+        let name = setup.id.name.clone();
+        if !plain(&name) {
+            return Err(Failure::Unsupported(format!("{name:?} can't name a container")));
+        }
+        if let Some(old) = self.containers.get(&name) {
+            if old.state.exit.is_none() {
+                return Err(Failure::Unsupported(format!("container {name} is running")));
+            }
+            old.clear(self);
+            self.containers.remove(&name);
+        }
+        let container = Container::start(self, setup)?;
+        let state = container.state.clone();
+        self.watch(state.pid, Role::Container(name.clone()))
+            .map_err(|e| Failure::new("watch the container", e))?;
+        self.containers.insert(name, container);
+        Ok(state)
+    }
+
+    /// A running container.
+    pub(super) fn running(&mut self, name: &str) -> Result<&mut Container, Failure> {
+        self.containers
+            .get_mut(name)
+            .filter(|container| container.state.exit.is_none())
+            .ok_or_else(|| Failure::NotRunning(format!("container {name}")))
+    }
+
+    pub(super) fn signal(&mut self, name: &str, signal: i32) -> Result<(), Failure> {
+        let pid = self.running(name)?.state.pid;
+        let unknown = || Failure::Unsupported(format!("there is no signal {signal}"));
+        let signal = rustix::process::Signal::from_named_raw(signal).ok_or_else(unknown)?;
+        let pid = Pid::from_raw(pid).ok_or_else(|| Failure::NotRunning(name.to_owned()))?;
+        rustix::process::kill_process(pid, signal).map_err(|e| Failure::new("send the signal", e))
+    }
+
+    pub(super) fn exec(
+        &mut self,
+        name: &str,
+        setup: &ExecSetup,
+        connection: u64,
+    ) -> Result<Running, Failure> {
+        self.running(name)?;
+        let Some(container) = self.containers.get(name) else {
+            return Err(Failure::NotRunning(format!("container {name}")));
+        };
+        let target = Target {
+            pid: container.state.pid,
+            process: &container.process,
+            group: &container.group,
+            own_processes: &self.own_processes,
+        };
+        let running = exec::exec(&target, setup)?;
+        self.watch(running.pid, Role::Command { connection })
+            .map_err(|e| Failure::new("watch the command", e))?;
+        Ok(running)
+    }
+
+    /// Ends the command that a client no longer waits for.
+    pub(super) fn hung_up(&mut self, connection: u64) {
+        for (pid, child) in &self.children {
+            if child.role == (Role::Command { connection }) {
+                exec::kill(*pid);
+            }
+        }
+        for container in self.containers.values_mut() {
+            container.output.detach(connection);
+        }
+    }
+
+    /// Takes every child that has ended, including orphans that were handed to us; answers those that somebody waits for, and whether
+    /// any child is left.
+    pub(super) fn reap(&mut self) -> (Vec<(Role, Exit)>, bool) {
+        let mut ended = Vec::new();
+        loop {
+            let (pid, status) = match rustix::process::wait(WaitOptions::NOHANG) {
+                Ok(Some(child)) => child,
+                Ok(None) => return (ended, true),
+                Err(_) => return (ended, false),
+            };
+            let Some(child) = self.children.remove(&pid.as_raw_nonzero().get()) else { continue };
+            let mut exit = exit(status);
+            if let Role::Container(name) = &child.role
+                && let Some(container) = self.containers.get_mut(name)
+            {
+                exit = container.ended(exit);
+            }
+            ended.push((child.role, exit));
+        }
+    }
+
+    /// Ends everything but the shim itself.
+    pub(super) fn remove(&mut self) -> io::Result<Vec<(Role, Exit)>> {
+        for container in self.containers.values() {
+            container.group.send_kill()?;
+        }
+        for pid in self.children.keys().chain(&self.pause) {
+            exec::kill(*pid);
+        }
+        let deadline = Instant::now() + REMOVE_DEADLINE;
+        let mut all = Vec::new();
+        loop {
+            let (ended, left) = self.reap();
+            all.extend(ended);
+            if !left {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other("a process does not end"));
+            }
+            // Orphans have no descriptor to wait on.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for container in self.containers.values() {
+            container.clear(self);
+        }
+        self.containers.clear();
+        Ok(all)
+    }
+
+    fn watch(&mut self, pid: i32, role: Role) -> io::Result<()> {
+        let id = Pid::from_raw(pid).ok_or_else(|| io::Error::other("no such process"))?;
+        let pidfd = rustix::process::pidfd_open(id, PidfdFlags::empty())?;
+        self.children.insert(pid, Child { pidfd, role });
+        Ok(())
+    }
+}
+
+fn exit(status: WaitStatus) -> Exit {
+    let signal = status.terminating_signal();
+    let code = match signal {
+        Some(signal) => 128 + signal,
+        None => status.exit_status().unwrap_or(0),
+    };
+    Exit { code, signal, oom: false, at: Timestamp::now() }
+}
+
+/// Whether a name can be a folder and a group of ours.
+fn plain(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
