@@ -58,3 +58,65 @@ pub struct Bounds {
     /// The rollout never makes more than this.
     pub ceiling: u32,
 }
+
+impl Amount {
+    fn of(self, whole: u32, round: Round) -> u32 {
+        match self {
+            Self::Count(count) => count,
+            Self::Percent(percent) => {
+                let product = u64::from(whole) * u64::from(percent);
+                let part = match round {
+                    Round::Down => product / 100,
+                    Round::Up => product.div_ceil(100),
+                };
+                u32::try_from(part).unwrap_or(u32::MAX)
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Round {
+    Down,
+    Up,
+}
+
+impl Budget {
+    /// The bounds for a target. A budget of nothing in both directions could never move, so it counts as one unavailable.
+    pub fn bounds(self, target: u32) -> Bounds {
+        let surge = self.max_surge.of(target, Round::Up);
+        let unavailable = match self.max_unavailable.of(target, Round::Down) {
+            0 if surge == 0 => 1,
+            unavailable => unavailable,
+        };
+        Bounds { floor: target.saturating_sub(unavailable), ceiling: target.saturating_add(surge) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Amount::{Count, Percent};
+    use super::*;
+
+    #[test]
+    fn budgets_round_towards_staying_available() {
+        let table = [
+            (Count(1), Count(1), 3, 2, 4),
+            (Percent(25), Percent(25), 3, 3, 4), // 0.75 down, 0.75 up
+            (Percent(25), Percent(25), 8, 6, 10),
+            (Count(0), Count(0), 3, 2, 3), // could never move
+            (Percent(10), Count(0), 3, 2, 3),
+            (Percent(100), Percent(0), 4, 0, 4),
+            (Count(9), Count(2), 4, 0, 6),
+            (Count(0), Percent(100), 0, 0, 0),
+        ];
+        for (max_unavailable, max_surge, target, floor, ceiling) in table {
+            let bounds = Budget { max_unavailable, max_surge }.bounds(target);
+            assert_eq!(
+                bounds,
+                Bounds { floor, ceiling },
+                "{max_unavailable:?} {max_surge:?} of {target}"
+            );
+        }
+    }
+}

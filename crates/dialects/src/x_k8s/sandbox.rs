@@ -167,7 +167,10 @@ impl Sandbox {
     ) -> SandboxStatus {
         let generation = self.metadata.generation;
         let mut wanted = vec![ready(&decided.readiness, generation)];
-        if decided.readiness != Readiness::Expired {
+        if decided.readiness == Readiness::Expired {
+            // Its pod is gone or going; what was said about suspension still holds.
+            wanted.extend(find(&self.status.conditions, "Suspended").cloned());
+        } else {
             wanted.push(suspended(decided.suspension, generation));
             wanted.extend(
                 decided.scheduling.as_ref().map(|scheduling| scheduled(scheduling, generation)),

@@ -74,7 +74,8 @@ mod tests {
     /// What each policy makes of a template with `data` and a claim with the volumes named.
     #[test]
     fn policies() {
-        let table: [(InjectionPolicy, &[&str], Result<&[(&str, &str)], &str>); 8] = [
+        type Row<'a> = (InjectionPolicy, &'a [&'a str], Result<&'a [(&'a str, &'a str)], &'a str>);
+        let table: [Row; 8] = [
             (Disallowed, &[], Ok(&[("data", "1Gi")])),
             (Disallowed, &["extra"], Err("does not allow claims")),
             (Allowed, &["extra"], Ok(&[("data", "1Gi"), ("extra", "9Gi")])),

@@ -1,13 +1,12 @@
-//! Claims: what a claim asks for, and what it gets.
+//! Claims: which sandbox a claim gets, or why it waits or is refused; and how it ends.
 
+mod choose;
+mod lifetime;
+mod plan;
 mod view;
 
+pub use plan::plan;
 pub use view::*;
 
-use jiff::Timestamp;
-
-/// What should be done about a claim.
-pub fn plan(view: &ClaimView, now: Timestamp) -> ClaimPlan {
-    let _ = (view, now);
-    ClaimPlan { actions: Vec::new(), answer: Answer::Silent, wake_at: None, reasons: Vec::new() }
-}
+#[cfg(test)]
+mod tests;

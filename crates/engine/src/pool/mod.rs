@@ -1,24 +1,18 @@
-//! Pools: what a pool looks like, and what should be done about it.
+//! Pools: how many sandboxes are kept warm, which are made and which removed.
+//!
+//! [`plan`] reads from top to bottom as the policy; each step is a file of its own.
 
+mod census;
+mod failures;
+mod orphans;
+mod plan;
+mod size;
+mod status;
+mod target;
 mod view;
 
+pub use plan::plan;
 pub use view::*;
 
-use jiff::Timestamp;
-
-/// What should be done about a pool.
-pub fn plan(view: &PoolView, now: Timestamp) -> PoolPlan {
-    let _ = now;
-    PoolPlan {
-        actions: Vec::new(),
-        status: PoolStatus {
-            counts: Counts::default(),
-            desired: 0,
-            revision: None,
-            conditions: Vec::new(),
-        },
-        wake_at: None,
-        reasons: Vec::new(),
-        backoff: view.backoff,
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Census: who of all that carry the pool's label is what.
+
+use super::view::{Counts, PoolView, TemplateState};
+use crate::rollout::Freshness;
+use crate::world::{Holder, Member, Stage};
+use std::collections::BTreeSet;
+
+/// The members of a pool, told apart, each list in the order of names.
+#[derive(Debug)]
+pub(super) struct Census<'a> {
+    /// Warm and not leaving, as far as we know.
+    pub warm: Vec<Warm<'a>>,
+    /// On their way out, seen or asked for. They still take room.
+    pub leaving: u32,
+    /// Asked for and not seen yet.
+    pub unseen: u32,
+    /// Carrying the label and owned by nobody.
+    pub orphans: Vec<Warm<'a>>,
+}
+
+/// A warm member with what its revision means to the pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Warm<'a> {
+    pub member: &'a Member,
+    pub freshness: Freshness,
+}
+
+impl Warm<'_> {
+    pub fn is_fresh(&self) -> bool {
+        self.freshness == Freshness::Fresh
+    }
+}
+
+impl<'a> Census<'a> {
+    pub fn take(view: &'a PoolView) -> Self {
+        let mut members: Vec<&Member> = view.members.iter().collect();
+        members.sort_by(|a, b| a.key.cmp(&b.key));
+        let mut census = Self { warm: Vec::new(), leaving: 0, unseen: 0, orphans: Vec::new() };
+        let ours = Holder::Pool(view.uid.clone());
+        for member in &members {
+            let counted = Warm { member, freshness: freshness(view, member) };
+            if member.holder == Holder::Nobody && !member.is_leaving() {
+                if !view.pending.deleting.contains(&member.uid) {
+                    census.orphans.push(counted);
+                }
+            } else if member.holder == ours && !view.pending.handed_out.contains(&member.uid) {
+                if member.is_leaving() || view.pending.deleting.contains(&member.uid) {
+                    census.leaving += 1;
+                } else {
+                    census.warm.push(counted);
+                }
+            }
+        }
+        let seen: BTreeSet<_> = members.iter().map(|member| &member.key).collect();
+        census.unseen = count(view.pending.creating.iter().filter(|key| !seen.contains(key)));
+        census
+    }
+
+    /// What a status reports.
+    pub fn counts(&self) -> Counts {
+        let available = |warm: &&Warm| warm.member.is_available();
+        let fresh = |warm: &&Warm| warm.is_fresh();
+        Counts {
+            warm: count(self.warm.iter()),
+            available: count(self.warm.iter().filter(available)),
+            creating: count(
+                self.warm.iter().filter(|warm| matches!(warm.member.stage, Stage::Creating(_))),
+            ),
+            failed: count(
+                self.warm.iter().filter(|warm| matches!(warm.member.stage, Stage::Failed { .. })),
+            ),
+            leaving: self.leaving,
+            updated: count(self.warm.iter().filter(fresh)),
+            updated_available: count(self.warm.iter().filter(fresh).filter(available)),
+        }
+    }
+}
+
+/// Without a template nothing can be said to be stale.
+fn freshness(view: &PoolView, member: &Member) -> Freshness {
+    match &view.template {
+        TemplateState::Found { revision, .. } if *revision != member.revision => Freshness::Stale,
+        TemplateState::Found { .. } | TemplateState::Missing { .. } => Freshness::Fresh,
+    }
+}
+
+/// How many, as statuses count.
+pub(super) fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}
