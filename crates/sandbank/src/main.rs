@@ -15,5 +15,6 @@ mod verbs;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    // A pod's own process is this binary too, and must stay single-threaded: nothing may come before this.
+    node::shim::main().unwrap_or_else(cli::main)
 }
