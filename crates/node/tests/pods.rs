@@ -2,8 +2,11 @@
 
 mod support;
 
-use sandbank_node::runtime::Runtime;
-use support::{Machine, log_lines};
+use std::collections::BTreeMap;
+
+use sandbank_node::runtime::{ExecSetup, PodMount, Runtime, RuntimeError};
+use serde_json::json;
+use support::{Machine, eventually, log_lines, outcome};
 
 #[tokio::test]
 async fn a_container_runs_writes_its_log_and_says_how_it_ended() {
@@ -23,5 +26,225 @@ async fn a_container_runs_writes_its_log_and_says_how_it_ended() {
     let mut lines = log_lines(&setup.log);
     lines.sort();
     assert_eq!(lines, ["stderr F /tmp", "stdout F hello from testpod"]);
+    machine.clear().await;
+}
+
+#[tokio::test]
+async fn a_command_in_a_container_is_the_container_s_user_in_its_folder_with_its_powers() {
+    let mut machine = Machine::new().await;
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let setup = machine.container_of(&pod, "main", &["sleep", "1000"], |spec| {
+        spec["process"]["user"] =
+            json!({ "uid": 1000, "gid": 1000, "additionalGids": [2000], "umask": 0o027 });
+        spec["process"]["rlimits"] = json!([{ "type": "RLIMIT_NOFILE", "soft": 77, "hard": 77 }]);
+    });
+    machine.runtime.start_container(setup.clone()).await.expect("a container");
+    let (out, err, exit) = machine
+        .run(&setup.id, "id -u; id -G; umask; ulimit -n; readlink /proc/self/cwd; echo $GREETING $HOME; grep CapBnd /proc/self/status; hostname")
+        .await;
+    assert_eq!(err, "");
+    assert_eq!(exit.code, 0);
+    assert_eq!(
+        out,
+        "1000\n1000 2000\n0027\n77\n/tmp\nhello /tmp\nCapBnd:\t00000000a80425fb\ntestpod\n"
+    );
+    let main = machine.run(&setup.id, "grep -E '^(Cap|NoNew)' /proc/1/status").await.0;
+    let own = machine.run(&setup.id, "grep -E '^(Cap|NoNew)' /proc/self/status").await.0;
+    assert_eq!(main, own, "a command has exactly the powers of the container");
+    machine.clear().await;
+}
+
+#[tokio::test]
+async fn a_command_s_streams_are_separate_and_its_exit_code_is_its_own() {
+    let mut machine = Machine::new().await;
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let setup = machine.container_of(&pod, "main", &["sleep", "1000"], |_| {});
+    machine.runtime.start_container(setup.clone()).await.expect("a container");
+    let command = ExecSetup {
+        argv: ["sh", "-c", "tr a-z A-Z; echo $EXTRA >&2; exit 3"].map(str::to_owned).to_vec(),
+        env: BTreeMap::from([("EXTRA".to_owned(), "more".to_owned())]),
+        tty: false,
+        stdin: true,
+    };
+    let streams = machine.runtime.exec(&setup.id, command).await.expect("it runs");
+    let long = "abc\n".repeat(50_000);
+    let (out, err, exit) = outcome(streams, &long).await;
+    assert_eq!(out, long.to_uppercase());
+    assert_eq!((err.as_str(), exit.code), ("more\n", 3));
+    let (_, _, killed) = machine.run(&setup.id, "kill -TERM $$").await;
+    assert_eq!((killed.code, killed.signal), (143, Some(15)));
+    machine.clear().await;
+}
+
+#[tokio::test]
+async fn a_terminal_is_a_terminal_with_a_size_and_a_name() {
+    let mut machine = Machine::new().await;
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let setup = machine.container_of(&pod, "main", &["sleep", "1000"], |_| {});
+    machine.runtime.start_container(setup.clone()).await.expect("a container");
+    let command = ExecSetup {
+        argv: [
+            "sh",
+            "-c",
+            "read line; stty size; echo got $line; test -t 1 && readlink /proc/self/fd/0",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        env: BTreeMap::new(),
+        tty: true,
+        stdin: true,
+    };
+    let streams = machine.runtime.exec(&setup.id, command).await.expect("it runs");
+    assert!(streams.stderr.is_none(), "a terminal has one output");
+    streams.resize.send((132, 43)).await.expect("somebody listens");
+    // The size is set by the time it is told, which the next send shows.
+    streams.resize.reserve_many(8).await.expect("all were taken").count();
+    let (out, _, exit) = outcome(streams, "hi\n").await;
+    assert_eq!(exit.code, 0, "{out}");
+    let lines: Vec<&str> = out.split("\r\n").collect();
+    assert_eq!(lines, ["hi", "43 132", "got hi", "/dev/pts/0", ""]);
+    machine.clear().await;
+}
+
+#[tokio::test]
+async fn hanging_up_ends_the_command() {
+    let mut machine = Machine::new().await;
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let setup = machine.container_of(&pod, "main", &["sleep", "1000"], |_| {});
+    machine.runtime.start_container(setup.clone()).await.expect("a container");
+    let command = ExecSetup {
+        argv: ["sleep", "4321"].map(str::to_owned).to_vec(),
+        env: BTreeMap::new(),
+        tty: false,
+        stdin: false,
+    };
+    let streams = machine.runtime.exec(&setup.id, command).await.expect("it runs");
+    let sleeps = async || machine.run(&setup.id, "ps -e -o args | grep -c '[s]leep 4321'").await.0;
+    assert_eq!(sleeps().await, "1\n");
+    drop(streams);
+    eventually("the command is ended", async || sleeps().await == "0\n").await;
+    machine.clear().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_executed_is_said_plainly_and_leaves_nothing() {
+    let mut machine = Machine::new().await;
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let refused = |result: Result<(), RuntimeError>| match result {
+        Err(RuntimeError::NotExecutable { program, reason }) => format!("{program}: {reason}"),
+        other => panic!("{other:?}"),
+    };
+    for (program, reason) in [
+        ("nonsense", "nonsense: executable file not found in $PATH"),
+        ("/bin/nonsense", "/bin/nonsense: no such file or directory"),
+        ("/etc/passwd", "/etc/passwd: permission denied"),
+    ] {
+        let setup = machine.container_of(&pod, "main", &[program], |_| {});
+        let result = machine.runtime.start_container(setup).await.map(drop);
+        assert_eq!(refused(result), reason);
+    }
+    let setup = machine.container_of(&pod, "main", &["sleep", "1000"], |_| {});
+    machine.runtime.start_container(setup.clone()).await.expect("the name is free again");
+    let command = ExecSetup {
+        argv: vec!["nonsense".to_owned()],
+        env: BTreeMap::new(),
+        tty: false,
+        stdin: false,
+    };
+    let result = machine.runtime.exec(&setup.id, command).await.map(drop);
+    assert_eq!(refused(result), "nonsense: executable file not found in $PATH");
+    machine.clear().await;
+}
+
+#[tokio::test]
+async fn attaching_shows_the_output_and_feeds_the_input() {
+    let mut machine = Machine::new().await;
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    for terminal in [false, true] {
+        let name = if terminal { "terminal" } else { "pipes" };
+        let script = "read line; echo got $line; exit 5";
+        let mut setup = machine.container_of(&pod, name, &["sh", "-c", script], |spec| {
+            spec["process"]["terminal"] = json!(terminal);
+        });
+        setup.stdin = true;
+        machine.runtime.start_container(setup.clone()).await.expect("a container");
+        let streams = machine.runtime.attach(&setup.id, true).await.expect("it runs");
+        let (out, err, exit) = outcome(streams, "this\n").await;
+        assert_eq!((err.as_str(), exit.code), ("", 5));
+        let (expected, logged) = if terminal {
+            ("this\r\ngot this\r\n", vec!["stdout F this\r", "stdout F got this\r"])
+        } else {
+            ("got this\n", vec!["stdout F got this"])
+        };
+        assert_eq!(out, expected);
+        assert_eq!(log_lines(&setup.log), logged);
+        assert_eq!(machine.exit(&setup.id).await.code, 5);
+    }
+    machine.clear().await;
+}
+
+#[tokio::test]
+async fn containers_share_what_the_pod_shares_and_nothing_else() {
+    let mut machine = Machine::new().await;
+    let mut pod = machine.pod();
+    pod.share_processes = true;
+    let scratch = pod.dir.join("scratch");
+    std::fs::create_dir_all(&scratch).expect("writable");
+    pod.mounts = vec![PodMount::Tmpfs { target: scratch.clone(), size_bytes: Some(1 << 20) }];
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let volume = |spec: &mut serde_json::Value| {
+        let mount = json!({ "destination": "/scratch", "type": "bind", "source": scratch,
+            "options": ["rbind", "rw"] });
+        spec["mounts"].as_array_mut().expect("a list").push(mount);
+    };
+    let one = machine.container_of(&pod, "one", &["sleep", "1000"], volume);
+    let two = machine.container_of(&pod, "two", &["sleep", "2000"], volume);
+    machine.runtime.start_container(one.clone()).await.expect("a container");
+    machine.runtime.start_container(two.clone()).await.expect("a container");
+    let (seen, _, _) = machine.run(&one.id, "ps -e -o args").await;
+    assert!(seen.contains("pause") && seen.contains("sleep 1000") && seen.contains("sleep 2000"));
+    machine.run(&one.id, "echo shared > /scratch/file; echo private > /tmp/file").await;
+    let (out, _, _) = machine.run(&two.id, "cat /scratch/file /tmp/file").await;
+    assert_eq!(out, "shared\n");
+    assert!(!scratch.join("file").exists(), "the machine does not see the pod's memory");
+    let (root, _, _) = machine.run(&one.id, "ls -A /proc/1/root/").await;
+    assert_eq!(root, "", "the pause process gives nothing away");
+    // The end of one container takes its own leftovers along, and only those.
+    machine.run(&one.id, "sleep 3000 >/dev/null 2>&1 & exit 0").await;
+    machine.runtime.signal(&one.id, 9).await.expect("it runs");
+    assert_eq!(machine.exit(&one.id).await.signal, Some(9));
+    let (seen, _, _) = machine.run(&two.id, "ps -e -o args").await;
+    assert!(!seen.contains("sleep 3000") && seen.contains("sleep 2000"), "{seen}");
+    machine.clear().await;
+}
+
+#[tokio::test]
+async fn a_container_that_ended_can_be_started_again_under_its_name() {
+    let mut machine = Machine::new().await;
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    for attempt in 0..3 {
+        let mut setup = machine.container(&pod, "main", "exit 1");
+        setup.attempt = attempt;
+        setup.log = pod.dir.join(format!("logs/main/{attempt}.log"));
+        // A fresh writable layer for each attempt, as `volatile` overlays need it.
+        for layer in ["upper", "work"] {
+            std::fs::remove_dir_all(setup.bundle.join(layer)).expect("it exists");
+            std::fs::create_dir(setup.bundle.join(layer)).expect("writable");
+        }
+        machine.runtime.start_container(setup.clone()).await.expect("a container");
+        assert_eq!(machine.exit(&setup.id).await.code, 1);
+        let again = machine.runtime.exec(
+            &setup.id,
+            ExecSetup { argv: vec!["true".into()], env: BTreeMap::new(), tty: false, stdin: false },
+        );
+        assert!(matches!(again.await, Err(RuntimeError::NotRunning(_))));
+    }
     machine.clear().await;
 }

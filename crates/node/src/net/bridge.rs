@@ -9,7 +9,7 @@ use std::{
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
-    packet_route::link::{InfoData, InfoVeth},
+    packet_route::link::{InfoData, InfoVeth, LinkAttribute},
 };
 
 use super::{PodNamespace, Range, namespace};
@@ -111,6 +111,14 @@ impl Bridge {
         {
             tracing::warn!(%error, %ip, "remove a pod's interface");
         }
+    }
+
+    /// How many pairs there are.
+    pub(super) async fn ports(&self) -> io::Result<usize> {
+        let links = self.handle.link().get().execute().try_collect::<Vec<_>>().await;
+        let links = links.map_err(|e| failed("list interfaces", &e))?;
+        let ours = LinkAttribute::Controller(self.index);
+        Ok(links.iter().filter(|link| link.attributes.contains(&ours)).count())
     }
 
     pub(super) async fn remove(&self) -> io::Result<()> {

@@ -77,6 +77,7 @@ enum Command {
     Take(oneshot::Sender<io::Result<PodNamespace>>),
     Release(Ipv4Addr, oneshot::Sender<()>),
     Socket(IpAddr, oneshot::Sender<io::Result<OwnedFd>>),
+    Interfaces(oneshot::Sender<io::Result<usize>>),
     Dismantle(oneshot::Sender<io::Result<()>>),
     /// A prepared namespace is ready, or could not be made.
     Prepared(io::Result<PodNamespace>),
@@ -131,6 +132,14 @@ impl Network {
     #[must_use]
     pub fn host(&self) -> &OwnedFd {
         &self.host
+    }
+
+    /// How many interfaces lead to pods and prepared namespaces.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub async fn interfaces(&self) -> io::Result<usize> {
+        self.ask(Command::Interfaces).await?
     }
 
     /// Removes the bridge, after the last pod.
@@ -200,6 +209,7 @@ impl Worker {
                     let _ = answer.send(());
                 }
                 Command::Socket(to, answer) => drop(answer.send(namespace::socket(to))),
+                Command::Interfaces(answer) => drop(answer.send(self.bridge.ports().await)),
                 Command::Dismantle(answer) => {
                     for ready in std::mem::take(&mut self.prepared) {
                         self.bridge.detach(ready.ip).await;

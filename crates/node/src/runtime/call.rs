@@ -134,7 +134,7 @@ pub(super) fn streams(answer: Answer) -> Result<Streams, RuntimeError> {
         }
     };
     Ok(Streams {
-        stdin: stdin.map(|fd| Pipe::new(fd)).transpose().map_err(broken)?.map(|p| Box::new(p) as _),
+        stdin: stdin.map(Pipe::new).transpose().map_err(broken)?.map(|p| Box::new(p) as _),
         stdout: stdout.map(Pipe::new).transpose().map_err(broken)?.map(|p| Box::new(p) as _),
         stderr: stderr.map(Pipe::new).transpose().map_err(broken)?.map(|p| Box::new(p) as _),
         resize,

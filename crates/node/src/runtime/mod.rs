@@ -5,10 +5,12 @@
 
 mod call;
 mod fake;
+mod holdings;
 mod oci;
 mod spawn;
 
 pub use fake::FakeRuntime;
+pub use holdings::Holdings;
 pub use oci::{OciConfig, OciRuntime};
 
 use std::{

@@ -16,10 +16,10 @@ use parking_lot::Mutex;
 use tokio::{net::TcpStream, sync::mpsc};
 
 use super::{
-    ContainerId, ContainerSetup, ContainerState, ExecSetup, PodId, PodNetwork, PodSetup, PodState,
-    Runtime, RuntimeError, RuntimeEvent, Streams,
+    ContainerId, ContainerSetup, ContainerState, ExecSetup, Holdings, PodId, PodNetwork, PodSetup,
+    PodState, Runtime, RuntimeError, RuntimeEvent, Streams,
     call::{self, Answer, Replies, blocking, failed, unexpected},
-    spawn,
+    holdings, spawn,
 };
 use crate::{
     cgroup::Group,
@@ -114,6 +114,18 @@ impl OciRuntime {
         self.shared.network.dismantle().await.map_err(|e| failed("remove the bridge", e))?;
         let groups = self.shared.groups.clone();
         blocking(move || groups.remove().map_err(|e| failed("remove the control groups", e))).await
+    }
+
+    /// What our pods hold on the machine.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub async fn holdings(&self) -> Result<Holdings, RuntimeError> {
+        let broken = |e| failed("count what pods hold", e);
+        let interfaces = self.shared.network.interfaces().await.map_err(broken)?;
+        let (groups, pods) = (self.shared.groups.clone(), self.shared.config.pods.clone());
+        let rest = blocking(move || holdings::count(&groups, &pods).map_err(broken)).await?;
+        Ok(Holdings { interfaces, ..rest })
     }
 
     /// Asks the pod's shim, off the async threads.

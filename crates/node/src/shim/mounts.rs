@@ -42,6 +42,12 @@ pub(super) fn unmake(mount: &PodMount) {
 
 /// By the mount calls that take one layer at a time: the older one fits all paths into one page.
 fn overlay(target: &Path, lower: &[PathBuf], upper: &Path, work: &Path) -> io::Result<()> {
+    // The mark that a volatile overlay leaves, so that nobody trusts the layer after a crash of the machine. We know that there was
+    // none: this namespace has mounted it before, or it is fresh.
+    match std::fs::remove_dir_all(work.join("work/incompat")) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
     let fs = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     for layer in lower {
         rustix::mount::fsconfig_set_string(fs_ref(&fs), "lowerdir+", layer)?;

@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
+    ops::Deref,
     os::fd::AsRawFd,
     path::{Path, PathBuf},
     process::Command,
@@ -37,7 +38,7 @@ const PROGRAMS: [&str; 17] = [
 
 /// A place to run pods.
 pub struct Machine {
-    pub runtime: OciRuntime,
+    pub runtime: Agent,
     pub events: mpsc::UnboundedReceiver<RuntimeEvent>,
     pub dir: PathBuf,
     config: OciConfig,
@@ -45,6 +46,17 @@ pub struct Machine {
     started: BTreeSet<PodId>,
     /// Removes the folder last.
     _folder: Option<tempfile::TempDir>,
+}
+
+/// A runtime, until it is forgotten.
+pub struct Agent(Option<OciRuntime>);
+
+impl Deref for Agent {
+    type Target = OciRuntime;
+
+    fn deref(&self) -> &OciRuntime {
+        self.0.as_ref().expect("the test has not forgotten it")
+    }
 }
 
 impl Machine {
@@ -68,12 +80,20 @@ impl Machine {
         let runtime = OciRuntime::open(config.clone()).await.expect("this machine runs containers");
         let events = runtime.events();
         let started = BTreeSet::new();
+        let runtime = Agent(Some(runtime));
         Self { runtime, events, dir, config, network, started, _folder: Some(folder) }
     }
 
-    /// Forgets everything and opens the runtime again, as a new process would.
+    /// The agent is gone: nothing watches the pods any more.
+    pub fn forget(&mut self) {
+        self.runtime.0 = None;
+    }
+
+    /// Opens the runtime again, as a new process would.
     pub async fn restart(&mut self) {
-        self.runtime = OciRuntime::open(self.config.clone()).await.expect("it opened before");
+        self.forget();
+        let runtime = OciRuntime::open(self.config.clone()).await;
+        self.runtime = Agent(Some(runtime.expect("it opened before")));
         self.events = self.runtime.events();
     }
 
@@ -223,7 +243,10 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 /// The text of a log file without times.
 pub fn log_lines(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter_map(|line| line.split_once(' ')).map(|(_, rest)| rest.to_owned()).collect()
+    text.split_terminator('\n')
+        .filter_map(|line| line.split_once(' '))
+        .map(|(_, rest)| rest.to_owned())
+        .collect()
 }
 
 fn serial() -> u32 {
