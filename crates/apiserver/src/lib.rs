@@ -13,6 +13,7 @@
 pub mod auth;
 pub mod in_process;
 pub mod patch;
+pub mod protobuf;
 pub mod schema;
 pub mod select;
 pub mod streams;
