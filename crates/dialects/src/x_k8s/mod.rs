@@ -8,12 +8,13 @@
 //! - [`revision`]: what a template means.
 //! - [`build`]: the objects we make and the patches we write.
 //! - [`claim_content`], [`env`], [`volumes`], [`metadata`]: what claims may change about a template.
-//! - [`convert`]: between the versions.
+//! - [`convert`]: between the versions. [`crds`]: the definitions to install.
 
 pub mod build;
 pub mod claim;
 pub mod claim_content;
 pub mod convert;
+pub mod crds;
 pub mod env;
 pub mod keys;
 pub mod metadata;
