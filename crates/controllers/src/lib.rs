@@ -1,22 +1,38 @@
 //! The controllers of sandbank: what makes the cluster follow the objects of the sandbox APIs.
 //!
 //! ```text
-//! watches -> index -> queue -> reconcile (engine::plan) -> act -> API server
-//!                                  |
-//!                                  +-> events, metrics
+//!  API server --watch--> index --wakes--> queue --subject--> reconcile --view--> engine::plan
+//!      ^                   ^                                     |                    |
+//!      |                   +---- ledger: our own writes ----+    +<------ plan -------+
+//!      |                                                    |    |
+//!      +------------------------- act <---------------------+----+--> events, metrics
 //! ```
 //!
-//! - [`clock`]: the one source of time.
-//! - [`queue`]: which object is looked at next.
-//! - [`act`]: bounded, timed, conditional writes.
+//! [`run::run`] starts all of it against any API server, over HTTPS or in process; there is one path through the code.
+//!
+//! - [`index`]: one watch per kind; what is known, how it is linked, and whom a change concerns.
+//! - [`queue`]: which subject is looked at next. [`subject`]: what a subject is.
+//! - [`reconcile`]: one file per kind; from the index to a view, through the engine, to writes.
+//! - [`act`]: bounded, timed, conditional writes, and what may be concluded from a failed one.
 //! - [`lease`]: one writer at a time.
 //! - [`events`], [`metrics`]: what people and dashboards see.
+//! - [`clock`]: the one source of time. A simulation pauses it.
+//!
+//! Memory is only a cache. Whatever is in it can be lost at any moment: ownership, by uid, is in the objects, every write that matters carries a precondition,
+//! and a restart lists everything once before it decides anything.
 
 pub mod act;
 pub mod clock;
 pub mod events;
+pub mod index;
 pub mod kinds;
 pub mod lease;
 pub mod metrics;
 pub mod queue;
+pub mod reconcile;
 pub mod run;
+pub mod subject;
+mod work;
+
+pub use clock::Clock;
+pub use run::{Options, RunError, Running, run, start};

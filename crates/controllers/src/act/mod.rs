@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use engine::{Key, Precondition, Uid, Version};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -40,6 +41,18 @@ pub struct Written {
     pub version: Version,
     /// The name, which the server may have chosen.
     pub key: Key,
+    /// The whole object, as the server answered it.
+    text: String,
+}
+
+impl Written {
+    /// The object as the write left it, newer than any watch has shown it.
+    ///
+    /// # Errors
+    /// [`WriteError::Answer`] if it does not fit the type.
+    pub fn object<T: DeserializeOwned>(&self) -> Result<T, WriteError> {
+        serde_json::from_str(&self.text).map_err(WriteError::Answer)
+    }
 }
 
 /// The only way the controllers change the cluster.
@@ -78,7 +91,8 @@ impl Writer {
         self.send(Verb::Create, kind, namespace, request, urgency).await
     }
 
-    /// Applies a JSON merge patch to an object or to one of its parts. The patch carries its own precondition in `metadata`; see [`conditional`].
+    /// Applies a JSON merge patch to an object or to one of its parts.
+    /// The patch carries its own precondition in its `metadata`: a uid, and a resourceVersion where it matters.
     ///
     /// # Errors
     /// [`WriteError::Conflict`] if the precondition does not hold any more.
@@ -114,6 +128,28 @@ impl Writer {
         self.attempt(Verb::Delete, kind, request, urgency).await.map(drop)
     }
 
+    /// Looks at an object as the server has it now. Only for what a watch can't tell: whether a write whose answer was lost has happened, and who holds a name
+    /// that is taken.
+    ///
+    /// # Errors
+    /// Any failure but "not found", which is `None`.
+    pub async fn look<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        key: &Key,
+    ) -> Result<Option<T>, WriteError> {
+        let request = request::get(kind, key)?;
+        let _permit = self.permits.acquire(Urgency::Urgent).await;
+        match tokio::time::timeout(WRITE_TIMEOUT, self.client.request_text(request)).await {
+            Ok(Ok(text)) => serde_json::from_str(&text).map(Some).map_err(WriteError::Answer),
+            Ok(Err(error)) => match WriteError::from_client(error) {
+                WriteError::Gone(_) => Ok(None),
+                other => Err(other),
+            },
+            Err(_) => Err(WriteError::TimedOut),
+        }
+    }
+
     async fn send(
         &self,
         verb: Verb,
@@ -129,6 +165,7 @@ impl Writer {
             // A server whose versions can't be compared would make every own write look unseen for ever; zero means "seen at once", which is only slower.
             version: Version::parse(&answer.metadata.resource_version).unwrap_or_default(),
             key: Key::new(namespace, &answer.metadata.name),
+            text,
         })
     }
 
@@ -163,15 +200,6 @@ pub enum DeletePrecondition<'a> {
     Life(&'a Uid),
     /// The same life and the same version: for everything a claim could have taken meanwhile.
     Unchanged(&'a Precondition),
-}
-
-/// The metadata of a patch that must only apply to the life and version of `precondition`.
-#[must_use]
-pub fn conditional(precondition: &Precondition) -> serde_json::Map<String, Value> {
-    let mut metadata = serde_json::Map::new();
-    metadata.insert("uid".into(), precondition.uid.as_str().into());
-    metadata.insert("resourceVersion".into(), precondition.version.to_string().into());
-    metadata
 }
 
 #[derive(Deserialize)]

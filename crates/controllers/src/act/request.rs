@@ -1,4 +1,4 @@
-//! The three requests a controller makes.
+//! The requests a controller makes.
 
 use engine::Key;
 use http::{Method, Request, header};
@@ -49,6 +49,15 @@ pub(super) fn merge_patch(
     };
     let path = format!("{}/{}{suffix}?{FIELD_MANAGER}", kind.collection(&key.namespace), key.name);
     build(Method::PATCH, &path, "application/merge-patch+json", patch)
+}
+
+pub(super) fn get(kind: Kind, key: &Key) -> Result<Request<Vec<u8>>, WriteError> {
+    Request::builder()
+        .method(Method::GET)
+        .uri(format!("{}/{}", kind.collection(&key.namespace), key.name))
+        .header(header::ACCEPT, "application/json")
+        .body(Vec::new())
+        .map_err(|error| WriteError::Build(kube::core::request::Error::BuildRequest(error)))
 }
 
 pub(super) fn delete(

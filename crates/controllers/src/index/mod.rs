@@ -1,0 +1,134 @@
+//! What is known of the cluster, and whom a change concerns.
+//!
+//! ```text
+//! watch (one per kind) -> Table -> Change { old, new } -> wakes: which subjects have to be looked at
+//!                                      |
+//!                                      +-> shelves: what each pool can hand out
+//!                                      +-> ledger: our own writes, seen again
+//! ```
+//!
+//! One watch per kind fills the tables; everything else is derived from the difference between how an object was and how it is. A change wakes a subject only
+//! if it touches something that the subject's plan is made from: the status of a pool, which changes all the time, wakes nobody, and a claim is looked at about
+//! once. All of it happens in one short critical section, so a reconcile sees a consistent picture.
+//!
+//! Nothing here is a source of truth. Whatever is decided from it is written under a precondition, and a restart builds all of it again from the API.
+
+pub mod child;
+pub mod claims;
+pub mod decode;
+pub mod ledger;
+pub mod pools;
+pub mod sandboxes;
+pub mod table;
+pub mod templates;
+pub mod wakes;
+pub mod watch;
+pub mod world;
+
+use std::sync::Arc;
+
+use engine::Key;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::metrics::Metrics;
+use crate::queue::{Priority, Queue};
+use crate::subject::Subject;
+use decode::Watched;
+use table::{Change, Table};
+use wakes::Wakes;
+pub use world::World;
+
+/// A kind that is kept in the world.
+pub trait Indexed: Watched {
+    /// Its table.
+    fn table(world: &mut World) -> &mut Table<Self>
+    where
+        Self: Sized;
+
+    /// Follows a change: other indexes, shelves, and whom to wake.
+    fn changed(world: &mut World, key: &Key, change: &Change<Self>, wakes: &mut Wakes)
+    where
+        Self: Sized;
+}
+
+/// The world behind its lock, and the queue it fills.
+#[derive(Debug)]
+pub struct Index {
+    world: Mutex<World>,
+    queue: Arc<Queue<Subject>>,
+    metrics: Metrics,
+}
+
+impl Index {
+    /// An empty index that wakes subjects through `queue`.
+    #[must_use]
+    pub fn new(world: World, queue: Arc<Queue<Subject>>, metrics: Metrics) -> Self {
+        Index { world: Mutex::new(world), queue, metrics }
+    }
+
+    /// The world. Hold it for a look or a note, never across an await.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock()
+    }
+
+    /// Asks for a subject to be looked at.
+    pub fn wake(&self, subject: Subject, priority: Priority) {
+        self.queue.enqueue(subject, priority);
+    }
+
+    /// Takes an observation.
+    pub fn apply<T: Indexed>(&self, object: T) {
+        let key = object.meta().key();
+        let mut wakes = Wakes::default();
+        {
+            let mut world = self.world.lock();
+            let (uid, version, leaving) =
+                (object.meta().uid(), object.meta().version(), object.meta().is_leaving());
+            let Some(change) = T::table(&mut world).apply(object) else { return };
+            // A new life under the same name ends the old one.
+            if let Some(old) = &change.old
+                && old.meta().uid != uid.as_str()
+            {
+                let gone = Change { old: Some(old.clone()), new: None };
+                world.note_gone(T::KIND, &key, &old.meta().uid(), &mut wakes);
+                T::changed(&mut world, &key, &gone, &mut wakes);
+                let born = Change { old: None, new: change.new.clone() };
+                T::changed(&mut world, &key, &born, &mut wakes);
+            } else {
+                T::changed(&mut world, &key, &change, &mut wakes);
+            }
+            world.note_seen(T::KIND, &key, &uid, version, leaving, &mut wakes);
+            world.flush_metrics(&self.metrics);
+        }
+        self.send(wakes);
+    }
+
+    /// The object is gone.
+    pub fn delete<T: Indexed>(&self, key: &Key) {
+        let mut wakes = Wakes::default();
+        {
+            let mut world = self.world.lock();
+            let Some(change) = T::table(&mut world).delete(key) else { return };
+            if let Some(old) = &change.old {
+                world.note_gone(T::KIND, key, &old.meta().uid(), &mut wakes);
+            }
+            T::changed(&mut world, key, &change, &mut wakes);
+            world.flush_metrics(&self.metrics);
+        }
+        self.send(wakes);
+    }
+
+    /// A listing is complete: what is known and was not listed is gone.
+    pub fn listed<T: Indexed>(&self, names: &std::collections::BTreeSet<Key>) {
+        let missing = T::table(&mut self.world.lock()).missing_from(names);
+        for key in missing {
+            self.delete::<T>(&key);
+        }
+    }
+
+    fn send(&self, wakes: Wakes) {
+        for (subject, priority) in wakes.into_inner() {
+            self.queue.enqueue(subject, priority);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! One watch, driven into the index.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::Api;
+use kube::runtime::watcher::{self, Event, watcher};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::decode::Delivered;
+use super::{Index, Indexed};
+use crate::metrics::Metrics;
+
+/// Which namespaces are looked after.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All of them.
+    #[default]
+    Cluster,
+    /// One.
+    Namespace(String),
+}
+
+/// How the first listing is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listing {
+    /// In pages; every server can do that.
+    #[default]
+    Pages,
+    /// As the beginning of the watch, which spares the server the memory of a whole list. Servers older than 1.32 may not.
+    Streamed,
+}
+
+/// A watch is begun again after this long at most when it keeps failing. Upper bound of how late we are after an outage.
+const SLOWEST_RETRY: Duration = Duration::from_secs(10);
+
+/// The server ends a watch after this long. A connection that died silently is noticed five seconds later, so shorter is safer; each end costs one request.
+const WATCH_SECONDS: u32 = 120;
+
+/// What a watch is told.
+#[derive(Clone, Debug)]
+pub struct WatchOptions {
+    /// Which namespaces.
+    pub scope: Scope,
+    /// How the first listing is made.
+    pub listing: Listing,
+    /// A label selector, to leave out what does not concern us.
+    pub labels: Option<&'static str>,
+}
+
+/// Follows one kind until `shutdown`. Sends true once the first listing is complete.
+pub async fn follow<T: Indexed>(
+    client: kube::Client,
+    index: Arc<Index>,
+    options: WatchOptions,
+    metrics: Metrics,
+    synced: watch::Sender<bool>,
+    shutdown: CancellationToken,
+) {
+    let api: Api<Delivered<T>> = match &options.scope {
+        Scope::Cluster => Api::all(client),
+        Scope::Namespace(namespace) => Api::namespaced(client, namespace),
+    };
+    let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
+    if let Some(labels) = options.labels {
+        config = config.labels(labels);
+    }
+    if options.listing == Listing::Streamed {
+        config = config.streaming_lists();
+    }
+    let mut events = watcher(api, config).boxed();
+    let mut listing: Option<BTreeSet<engine::Key>> = None;
+    let mut failures: u32 = 0;
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return,
+            event = events.next() => event,
+        };
+        match event {
+            Some(Ok(event)) => {
+                failures = 0;
+                receive(&index, event, &mut listing, &metrics, &synced);
+            }
+            Some(Err(error)) => {
+                failures = failures.saturating_add(1);
+                metrics.watch_failed(T::KIND);
+                tracing::warn!(kind = %T::KIND, %error, failures, "a watch broke and is begun again");
+                let pause = Duration::from_millis(50)
+                    .saturating_mul(1 << failures.min(12))
+                    .min(SLOWEST_RETRY);
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+            None => return,
+        }
+    }
+}
+
+fn receive<T: Indexed>(
+    index: &Index,
+    event: Event<Delivered<T>>,
+    listing: &mut Option<BTreeSet<engine::Key>>,
+    metrics: &Metrics,
+    synced: &watch::Sender<bool>,
+) {
+    match event {
+        Event::Init => *listing = Some(BTreeSet::new()),
+        Event::InitApply(delivered) => {
+            if let Some(names) = listing {
+                names.insert(delivered.key());
+            }
+            take(index, delivered, metrics);
+        }
+        Event::InitDone => {
+            if let Some(names) = listing.take() {
+                index.listed::<T>(&names);
+            }
+            synced.send_replace(true);
+        }
+        Event::Apply(delivered) => take(index, delivered, metrics),
+        Event::Delete(delivered) => index.delete::<T>(&delivered.key()),
+    }
+}
+
+fn take<T: Indexed>(index: &Index, delivered: Delivered<T>, metrics: &Metrics) {
+    let key = delivered.key();
+    match delivered.object {
+        Ok(object) => index.apply(object),
+        // What was known of it stays: it is the last thing that made sense.
+        Err(error) => {
+            metrics.undecodable(T::KIND);
+            tracing::warn!(kind = %T::KIND, object = %key, %error, "an object can't be decoded and is left out");
+        }
+    }
+}
