@@ -70,6 +70,8 @@ pub enum Verb {
     /// Look at warm pools
     #[command(subcommand)]
     Pool(verbs::pool::PoolVerb),
+    /// Explain an object's state, down to where it comes from
+    Why(verbs::why::WhyArgs),
     /// Bring in, name and remove images
     #[command(subcommand)]
     Image(verbs::image::ImageVerb),
@@ -116,6 +118,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Verb::Exec(args) => return verbs::exec::run(global, args).await,
         Verb::Release(args) => verbs::release::run(global, args).await?,
         Verb::Pool(verb) => verbs::pool::run(global, verb).await?,
+        Verb::Why(args) => verbs::why::run(global, args).await?,
         Verb::Image(verb) => verbs::image::run(global, verb).await?,
         Verb::Bench(verb) => verbs::bench::run(global, verb).await?,
         Verb::Version(args) => verbs::version::run(global, args).await?,

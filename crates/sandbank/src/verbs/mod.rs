@@ -14,3 +14,4 @@ pub mod release;
 pub mod status;
 mod terminal;
 pub mod version;
+pub mod why;
