@@ -78,6 +78,8 @@ pub enum Verb {
     /// Measure a running server
     #[command(subcommand)]
     Bench(verbs::bench::BenchVerb),
+    /// Print the custom resource definitions, for a cluster of one's own
+    Crds,
     /// Show the version of this program and of the server
     Version(verbs::version::VersionArgs),
     /// Print the completion script of a shell
@@ -121,6 +123,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Verb::Why(args) => verbs::why::run(global, args).await?,
         Verb::Image(verb) => verbs::image::run(global, verb).await?,
         Verb::Bench(verb) => verbs::bench::run(global, verb).await?,
+        Verb::Crds => verbs::crds::run(global)?,
         Verb::Version(args) => verbs::version::run(global, args).await?,
         Verb::Completion(args) => verbs::completion::run(args)?,
     }

@@ -149,6 +149,21 @@ fn our_own_version_is_told_without_a_server() {
 }
 
 #[test]
+fn the_definitions_are_printed_without_a_server_in_both_forms() {
+    let home = TempDir::new().unwrap();
+    let text = run(&home, &["crds"]);
+    let json = run(&home, &["crds", "-o", "json"]);
+    assert_eq!((code(&text), code(&json)), (0, 0));
+    let list: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    for crd in list["items"].as_array().unwrap() {
+        let name = crd["metadata"]["name"].as_str().unwrap();
+        assert!(text.contains(&format!("  name: {name}\n")), "{name}");
+    }
+    assert!(text.contains("kind: SandboxClaim\n"));
+}
+
+#[test]
 fn every_shell_gets_a_completion_script() {
     let home = TempDir::new().unwrap();
     for shell in ["bash", "zsh", "fish"] {

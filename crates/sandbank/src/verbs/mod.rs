@@ -4,6 +4,7 @@ pub mod bench;
 pub mod claim;
 pub mod completion;
 pub mod connect;
+pub mod crds;
 mod duration;
 pub mod exec;
 mod follow;
