@@ -248,3 +248,51 @@ async fn a_container_that_ended_can_be_started_again_under_its_name() {
     }
     machine.clear().await;
 }
+
+#[tokio::test]
+async fn a_privileged_container_sees_the_machine_s_devices_and_leaves_them_as_they_are() {
+    let nodes = || {
+        let entries = std::fs::read_dir("/dev").expect("readable");
+        let mut nodes: Vec<_> = entries
+            .flatten()
+            .map(|entry| (entry.path(), std::fs::read_link(entry.path()).ok()))
+            .collect();
+        nodes.sort();
+        nodes
+    };
+    let before = nodes();
+    let mut machine = Machine::new().await;
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let setup = machine.container_of(&pod, "main", &["sleep", "1000"], |spec| {
+        let mounts = spec["mounts"].as_array_mut().expect("a list");
+        mounts.retain(|mount| !mount["destination"].as_str().expect("text").starts_with("/dev"));
+        mounts.push(json!({ "destination": "/dev", "type": "bind", "source": "/dev",
+            "options": ["rbind", "rw"] }));
+        spec["linux"]["resources"]["devices"] = json!([{ "allow": true, "access": "rwm" }]);
+    });
+    machine.runtime.start_container(setup.clone()).await.expect("a container");
+    let (out, err, _) =
+        machine.run(&setup.id, "ls /dev/kmsg && head -c 3 /dev/zero | tr '\\0' z").await;
+    assert_eq!((out.as_str(), err.as_str()), ("/dev/kmsg\nzzz", ""));
+    assert_eq!(nodes(), before, "the machine's own folder is untouched");
+    machine.clear().await;
+}
+
+#[tokio::test]
+async fn an_ordinary_container_cannot_open_the_machine_s_disks() {
+    let mut machine = Machine::new().await;
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let setup = machine.container_of(&pod, "main", &["sleep", "1000"], |_| {});
+    machine.runtime.start_container(setup.clone()).await.expect("a container");
+    // The kernel's log has the number 1:11 on every machine; a node for it can be made, but not opened.
+    let (_, err, exit) =
+        machine.run(&setup.id, "mknod /dev/log c 1 11 && head -c 1 /dev/log").await;
+    assert_ne!(exit.code, 0);
+    assert!(err.contains("not permitted"), "{err}");
+    let (out, _, exit) =
+        machine.run(&setup.id, "head -c 4 /dev/urandom >/dev/null && echo fine").await;
+    assert_eq!((out.as_str(), exit.code), ("fine\n", 0));
+    machine.clear().await;
+}

@@ -16,7 +16,7 @@ use std::{
 
 use libcontainer::{
     container::{Container, builder::ContainerBuilder},
-    oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec},
+    oci_spec::runtime::Spec,
     syscall::syscall::SyscallType,
     workload::{Executor, ExecutorError, ExecutorValidationError},
 };
@@ -25,6 +25,7 @@ use rustix::pipe::PipeFlags;
 use super::{
     output,
     protocol::{self, Failure},
+    spec::{Joining, Surroundings, adapt},
 };
 use crate::{
     cgroup::Group,
@@ -67,7 +68,12 @@ pub(super) fn launch(
     let failed = |e: io::Error| Failure::new("prepare the container", e);
     let oom_score = spec.process().as_ref().and_then(|process| process.oom_score_adj());
     let program = program(&spec);
-    let spec = adapt(spec, setup, place.pause);
+    let around = Surroundings {
+        joining: Joining::Inherited,
+        pause: place.pause,
+        devices_governed: place.group.governs_devices(),
+    };
+    let spec = adapt(spec, setup, around).map_err(failed)?;
     spec.save(place.dir.join("config.json")).map_err(|e| Failure::new("write config.json", e))?;
     let console = if setup.tty { Some(console(place.dir).map_err(failed)?) } else { None };
     let (report, reporter) =
@@ -138,38 +144,6 @@ fn abandon(pid: i32) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
     }
-}
-
-/// What is ours to decide in `config.json`: the container inherits the shim's network, IPC and UTS namespaces and its control group.
-fn adapt(mut spec: Spec, setup: &ContainerSetup, pause: Option<i32>) -> Spec {
-    spec.set_hostname(None).set_domainname(None);
-    if let Some(root) = spec.root_mut()
-        && root.path().is_relative()
-    {
-        let path = setup.bundle.join(root.path());
-        root.set_path(path);
-    }
-    if let Some(process) = spec.process_mut() {
-        process.set_terminal(Some(setup.tty)).set_oom_score_adj(None);
-    }
-    if let Some(linux) = spec.linux_mut() {
-        let mut namespaces: Vec<LinuxNamespace> = linux.namespaces().clone().unwrap_or_default();
-        namespaces.retain(|namespace| {
-            !matches!(
-                namespace.typ(),
-                LinuxNamespaceType::Network | LinuxNamespaceType::Ipc | LinuxNamespaceType::Uts
-            )
-        });
-        for namespace in &mut namespaces {
-            if namespace.typ() == LinuxNamespaceType::Pid
-                && let Some(pause) = pause
-            {
-                namespace.set_path(Some(PathBuf::from(format!("/proc/{pause}/ns/pid"))));
-            }
-        }
-        linux.set_namespaces(Some(namespaces)).set_resources(None).set_cgroups_path(None);
-    }
-    spec
 }
 
 fn program(spec: &Spec) -> String {

@@ -24,6 +24,7 @@ mod pause;
 mod pod;
 pub(crate) mod protocol;
 mod serve;
+mod spec;
 
 use std::{ffi::OsStr, process::ExitCode};
 

@@ -31,9 +31,9 @@ use tokio::{
 };
 
 /// What a shell in a container may need. All of them are in every Debian.
-const PROGRAMS: [&str; 17] = [
+const PROGRAMS: [&str; 18] = [
     "sh", "cat", "sleep", "ls", "head", "id", "stty", "tr", "env", "ps", "hostname", "mkdir", "dd",
-    "readlink", "grep", "tail", "true",
+    "readlink", "grep", "tail", "true", "mknod",
 ];
 
 /// A place to run pods.
@@ -271,7 +271,7 @@ fn root_folder() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
         let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let root = scratch.join("container-root-1");
+        let root = scratch.join("container-root-2");
         if !root.exists() {
             let draft = scratch.join(format!("container-root-draft-{}", std::process::id()));
             fill_root(&draft);
