@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A kind of object. The order is the order in which watches are started and printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub enum Kind {
     /// `agents.x-k8s.io` Sandbox.
     Sandbox,

@@ -16,6 +16,7 @@
 //! - [`act`]: bounded, timed, conditional writes, and what may be concluded from a failed one.
 //! - [`lease`]: one writer at a time.
 //! - [`events`], [`metrics`]: what people and dashboards see.
+//! - [`why`]: the reasons for an object's state, from the API alone.
 //! - [`clock`]: the one source of time. A simulation pauses it.
 //!
 //! Memory is only a cache. Whatever is in it can be lost at any moment: ownership, by uid, is in the objects, every write that matters carries a precondition,
@@ -32,6 +33,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod run;
 pub mod subject;
+pub mod why;
 mod work;
 
 pub use clock::Clock;

@@ -11,7 +11,7 @@ use dialects::condition::{Condition, find};
 use dialects::x_k8s::claim::{Choice, status_patch};
 use dialects::x_k8s::types::SandboxClaimStatus;
 use dialects::x_k8s::{Sandbox, SandboxClaim, SandboxTemplate, build, keys};
-use engine::claim::{Answer, Cascade, ClaimAction, ClaimPlan, Content, Held, Source};
+use engine::claim::{Answer, Cascade, ClaimAction, ClaimPlan, ClaimView, Content, Held, Source};
 use engine::{Key, Uid};
 use jiff::Timestamp;
 use serde_json::json;
@@ -114,14 +114,10 @@ impl Reconciler {
         let now = self.clock.now();
         let mut world = self.index.world();
         let claim = world.claims.get(key).cloned()?;
-        let template_key = template_of(&world, &claim);
-        let template = template_key.as_ref().and_then(|key| world.templates.get(key)).cloned();
-        let content = claim.content(template.as_deref(), &world.options);
-        let (held, spare) = held(&world, &claim);
-        let created = world.claim_seen(key).unwrap_or(claim.metadata.created());
-        let source = source(&world, &claim, template_key.as_ref(), &content, created);
-        let mut view = claim.view(content, source, held, spare);
-        view.created = created;
+        let template =
+            template_of(&world, &claim).and_then(|key| world.templates.get(&key)).cloned();
+        let view = view(&world, &claim);
+        let created = view.created;
         let plan = engine::claim::plan(&view, now);
 
         let waits = matches!(plan.answer, Answer::Waiting(_)) && !plan.actions.iter().any(takes);
@@ -404,8 +400,21 @@ fn pool_name(claim: &SandboxClaim) -> String {
     }
 }
 
+/// A claim and everything that bears on it.
+pub(crate) fn view(world: &World, claim: &SandboxClaim) -> ClaimView {
+    let template_key = template_of(world, claim);
+    let template = template_key.as_ref().and_then(|key| world.templates.get(key));
+    let content = claim.content(template.map(Arc::as_ref), &world.options);
+    let (held, spare) = held(world, claim);
+    let created = world.claim_seen(&claim.metadata.key()).unwrap_or(claim.metadata.created());
+    let source = source(world, claim, template_key.as_ref(), &content, created);
+    let mut view = claim.view(content, source, held, spare);
+    view.created = created;
+    view
+}
+
 /// The template of a claim: the one it names, or that of its pool.
-fn template_of(world: &World, claim: &SandboxClaim) -> Option<Key> {
+pub(crate) fn template_of(world: &World, claim: &SandboxClaim) -> Option<Key> {
     match claim.choice() {
         Choice::Pool(pool) => world.pools.get(&pool).map(|pool| pool.template_key()),
         other => other.template().cloned(),

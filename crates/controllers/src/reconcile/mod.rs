@@ -12,11 +12,11 @@
 
 mod bind;
 mod children;
-mod claim;
+pub(crate) mod claim;
 mod fill;
 mod memory;
-mod pool;
-mod sandbox;
+pub(crate) mod pool;
+pub(crate) mod sandbox;
 mod template;
 
 use std::sync::Arc;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dialects::x_k8s::{SandboxWarmPool, build, pool as dialect, template};
-use engine::pool::{PoolAction, PoolPlan, PoolView};
+use engine::backoff::Backoff;
+use engine::pool::{PoolAction, PoolPlan, PoolView, Settings};
 use engine::{Code, ConditionKind, Key, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
@@ -37,7 +38,7 @@ impl Reconciler {
                 tracing::warn!(%subject, expired, "own writes were never seen again; planning without them");
                 self.metrics.expectation_expired(subject.word());
             }
-            let view = view(&mut world, &pool, &notes, self.tuning.pools);
+            let view = view(&world, &pool, notes.backoff, self.tuning.pools);
             let mut plan = engine::pool::plan(&view, now);
             if notes.hold_until.is_some_and(|until| Instant::now() < until) {
                 plan.actions.clear();
@@ -184,11 +185,12 @@ impl Reconciler {
     }
 }
 
-fn view(
-    world: &mut World,
+/// A pool and everything that bears on it.
+pub(crate) fn view(
+    world: &World,
     pool: &SandboxWarmPool,
-    notes: &super::memory::PoolNotes,
-    settings: engine::pool::Settings,
+    backoff: Backoff,
+    settings: Settings,
 ) -> PoolView {
     let key = pool.metadata.key();
     let subject = Subject::Pool(key.clone());
@@ -207,12 +209,5 @@ fn view(
         .get(&key)
         .map_or(0, |shelf| u32::try_from(shelf.waiting()).unwrap_or(u32::MAX));
     let pending = world.ledger.pending(&subject);
-    pool.view(
-        template::state(template_key, revision),
-        members,
-        waiting,
-        pending,
-        notes.backoff,
-        settings,
-    )
+    pool.view(template::state(template_key, revision), members, waiting, pending, backoff, settings)
 }

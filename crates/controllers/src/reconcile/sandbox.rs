@@ -335,7 +335,12 @@ fn quiet_until(sandbox: &Sandbox, plan: &SandboxPlan, now: Timestamp) -> Option<
     (now < until).then_some(until)
 }
 
-fn view(world: &World, sandbox: &Sandbox, error: Option<String>) -> engine::sandbox::SandboxView {
+/// A sandbox and everything that bears on it.
+pub(crate) fn view(
+    world: &World,
+    sandbox: &Sandbox,
+    error: Option<String>,
+) -> engine::sandbox::SandboxView {
     let key = sandbox.metadata.key();
     let uid = sandbox.metadata.uid();
     let named = [&*key.name, build::bind::pod_name(sandbox)].map(|name| key.sibling(name));

@@ -1,0 +1,121 @@
+//! Why an object is in the state it is in, from the API's objects alone.
+//!
+//! The same view that a reconcile makes is made from a fresh listing, and the same engine is asked. So the answer is what the controllers would decide now, with
+//! their reasons, beside what was last reported; and it needs no controller to be running. Each object leads to those it depends on:
+//!
+//! ```text
+//! claim -> its sandbox -> its pod
+//!       -> its pool -> its template
+//!                   -> members that are not ready -> their pods
+//! ```
+
+mod chain;
+mod snapshot;
+
+use engine::{Key, Reason};
+use jiff::Timestamp;
+use serde::Serialize;
+use thiserror::Error;
+
+pub use chain::explain;
+pub use snapshot::Snapshot;
+
+use crate::kinds::Kind;
+
+/// One object in the chain of reasons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Link {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Key,
+    /// How it stands.
+    pub standing: Standing,
+    /// One line: what was last reported of it.
+    pub summary: String,
+    /// What would be decided about it now, and why, in the order of thought.
+    pub reasons: Vec<Reason>,
+    /// When it is looked at again although nothing happens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again_at: Option<Timestamp>,
+    /// What it depends on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Link>,
+}
+
+/// How an object stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Standing {
+    /// As it should be.
+    Well,
+    /// On its way.
+    Waiting,
+    /// Not getting on without help.
+    Stuck,
+    /// It does not exist.
+    Missing,
+}
+
+impl Standing {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standing::Well => "well",
+            Standing::Waiting => "waiting",
+            Standing::Stuck => "stuck",
+            Standing::Missing => "missing",
+        }
+    }
+}
+
+impl Link {
+    /// The deepest link that does not stand well, worst first: the answer in one line.
+    #[must_use]
+    pub fn root_cause(&self) -> &Link {
+        let worst = self
+            .depends_on
+            .iter()
+            .filter(|link| link.standing != Standing::Well)
+            .max_by_key(|link| link.standing);
+        match worst {
+            Some(link) if self.standing != Standing::Well => link.root_cause(),
+            _ => self,
+        }
+    }
+}
+
+/// Why no explanation could be given.
+#[derive(Debug, Error)]
+pub enum WhyError {
+    /// The API could not be listed.
+    #[error("list {kind} in namespace {namespace}")]
+    List {
+        /// The kind.
+        kind: Kind,
+        /// The namespace.
+        namespace: String,
+        /// What the client said.
+        #[source]
+        source: kube::Error,
+    },
+    /// There are no reasons to give for objects of this kind.
+    #[error("{0} has no chain of reasons; ask about a claim, pool, template or sandbox")]
+    Kind(Kind),
+}
+
+/// Lists a namespace and explains one of its objects.
+///
+/// # Errors
+/// If the API can't be listed, or the kind has no explanation.
+pub async fn why(
+    client: &kube::Client,
+    kind: Kind,
+    name: &Key,
+    options: &dialects::x_k8s::Options,
+    now: Timestamp,
+) -> Result<Link, WhyError> {
+    let snapshot = Snapshot::take(client, &name.namespace, options, now).await?;
+    explain(&snapshot, kind, name, now)
+}
