@@ -17,6 +17,7 @@ pub mod protobuf;
 pub mod schema;
 pub mod select;
 pub mod streams;
+pub mod table;
 pub mod tls;
 
 mod clock;
