@@ -22,7 +22,7 @@ use std::{
 
 use rustix::fs::{FileType, Mode};
 
-use super::{Digest, Image, ImageDefaults, ImageError, ImageId, Tree};
+use super::{Digest, Image, ImageDefaults, ImageError, ImageId, Origin, Tree};
 
 /// Folders of the machine that show as they are. Where one is a link (`/bin -> usr/bin`), the link shows.
 pub const HOST_TREES: &[&str] =
@@ -171,7 +171,8 @@ impl Host {
             env: Some(vec![PATH.into()]),
             ..ImageDefaults::default()
         };
-        Ok(Image { id: ImageId::host(), layers: vec![snapshot.join("root")], trees, defaults })
+        let layers = vec![snapshot.join("root")];
+        Ok(Image { id: ImageId::host(), layers, trees, defaults, origin: Origin::Local })
     }
 
     fn list_etc(&self, machine: &Path) -> Result<BTreeMap<PathBuf, Entry>, ImageError> {

@@ -26,6 +26,7 @@ pub use digest::Digest;
 pub use host::{HOST_EMPTY_DIRS, HOST_ETC_HIDDEN, HOST_TREES};
 pub use name::ImageName;
 pub use registry::Credentials;
+pub(crate) use staging::{discard, empty_trash};
 pub use store::{ImageStore, Listed, Loaded, Removed};
 pub use unpack::{UnpackLimits, Unpacked, unpack_layer};
 
@@ -60,6 +61,17 @@ pub struct Image {
     pub trees: Vec<Tree>,
     /// What a container of this image does unless told otherwise.
     pub defaults: ImageDefaults,
+    /// How the name it was asked for came to mean it.
+    pub origin: Origin,
+}
+
+/// How a name came to mean an image. A name given on this machine needs no registry, whatever the pull policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Origin {
+    /// Loaded or tagged here.
+    Local,
+    /// Pulled.
+    Registry,
 }
 
 /// A part of a root file system with layers of its own.
@@ -163,4 +175,31 @@ impl ImageError {
         let path = path.into();
         move |source| Self::Io { attempted, path, source }
     }
+}
+
+/// Reads a small file of an image as the container would see it: from the topmost layer that has it. Links are followed
+/// inside the layer only; nothing if no layer has it.
+pub(crate) fn read_in_image(image: &Image, path: &str) -> Option<String> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+    /// User databases; a larger one is not read.
+    const MAX_BYTES: u64 = 1 << 20;
+    for layer in &image.layers {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = open(layer, flags, Mode::empty()).ok()?;
+        // Without blocking: a layer may have put a pipe or the character device of a whiteout there.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        match openat2(&root, path, flags, Mode::empty(), inside) {
+            Err(rustix::io::Errno::NOENT) => {}
+            Err(_) => return None,
+            Ok(file) => {
+                let file = std::fs::File::from(file);
+                file.metadata().ok().filter(|m| m.is_file())?;
+                let mut text = String::new();
+                io::Read::read_to_string(&mut io::Read::take(file, MAX_BYTES), &mut text).ok()?;
+                return Some(text);
+            }
+        }
+    }
+    None
 }

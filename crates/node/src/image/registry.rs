@@ -11,7 +11,7 @@ use oci_client::{
 };
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Digest, Image, ImageError, ImageName, ImageStore, layout, name};
+use super::{Digest, Image, ImageError, ImageName, ImageStore, Origin, layout, name};
 
 /// Who pulls.
 #[derive(Clone, Debug, Default)]
@@ -50,7 +50,7 @@ impl ImageStore {
         let import = move || {
             let folder = staging.dir().join("layout");
             let found = layout::read_manifest(&folder, &digest, vec![full])?;
-            store.import(vec![found], &staging)
+            store.import(vec![found], Origin::Registry, &staging)
         };
         let joined = tokio::task::spawn_blocking(import).await;
         joined.map_err(|e| refused(written, e))??;

@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    Digest, Image, ImageDefaults, ImageError, ImageId, ImageName, UnpackLimits, archive,
+    Digest, Image, ImageDefaults, ImageError, ImageId, ImageName, Origin, UnpackLimits, archive,
     host::Host,
     layout, rootfs,
     staging::{self, Staging},
@@ -110,7 +110,14 @@ struct RootFs {
 /// More layers than overlayfs could stack.
 const MAX_LAYERS: usize = 400;
 
-type Index = BTreeMap<ImageName, ImageId>;
+type Index = BTreeMap<ImageName, Named>;
+
+/// What a name means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Named {
+    id: ImageId,
+    origin: Origin,
+}
 
 impl ImageStore {
     /// Opens the store of a data dir, making it if need be, and clears away what a killed process left.
@@ -139,11 +146,11 @@ impl ImageStore {
     pub fn resolve(&self, written: &str) -> Result<Option<Image>, ImageError> {
         let index = self.index()?;
         let named = match self.known_id(written)? {
-            Some(id) => Some(id),
+            Some(id) => Some(Named { id, origin: Origin::Local }),
             None => index.get(&ImageName::parse(written)?).cloned(),
         };
         match named {
-            Some(id) => self.image(&id).map(Some),
+            Some(Named { id, origin }) => Ok(Some(Image { origin, ..self.image(&id)? })),
             None => Ok(None),
         }
     }
@@ -169,7 +176,7 @@ impl ImageStore {
             };
             one.names = vec![name];
         }
-        let loaded = self.import(found, &staging)?;
+        let loaded = self.import(found, Origin::Local, &staging)?;
         drop(staging);
         self.empty_trash();
         Ok(loaded)
@@ -187,14 +194,14 @@ impl ImageStore {
             Some(id) => id,
             None => index
                 .get(&ImageName::parse(existing)?)
-                .cloned()
+                .map(|named| named.id.clone())
                 .ok_or_else(|| ImageError::NotHere(existing.into()))?,
         };
         if !id.is_host() {
             let record = self.record(&id)?;
             self.write_record(&Record { released: false, ..record })?;
         }
-        index.insert(new, id.clone());
+        index.insert(new, Named { id: id.clone(), origin: Origin::Local });
         self.write_index(&index)?;
         Ok(id)
     }
@@ -203,7 +210,7 @@ impl ImageStore {
     pub fn list(&self) -> Result<Vec<Listed>, ImageError> {
         let index = self.index()?;
         let names = |id: &ImageId| -> Vec<String> {
-            index.iter().filter(|(_, i)| *i == id).map(|(n, _)| n.to_string()).collect()
+            index.iter().filter(|(_, named)| named.id == *id).map(|(n, _)| n.to_string()).collect()
         };
         let host = ImageId::host();
         let mut host_names = vec!["host:latest".to_owned()];
@@ -227,15 +234,16 @@ impl ImageStore {
         let mut index = self.index()?;
         let id = match self.known_id(written)? {
             Some(id) => {
-                index.retain(|_, i| *i != id);
+                index.retain(|_, named| named.id != id);
                 id
             }
             None => index
                 .remove(&ImageName::parse(written)?)
+                .map(|named| named.id)
                 .ok_or_else(|| ImageError::NotHere(written.into()))?,
         };
         self.write_index(&index)?;
-        if id.is_host() || index.values().any(|i| *i == id) {
+        if id.is_host() || index.values().any(|named| named.id == id) {
             return Ok(Removed::NameOnly);
         }
         let record = self.record(&id)?;
@@ -277,6 +285,7 @@ impl ImageStore {
     pub(super) fn import(
         &self,
         found: Vec<Found>,
+        origin: Origin,
         staging: &Staging,
     ) -> Result<Vec<Loaded>, ImageError> {
         let mut unpacked: BTreeMap<Digest, PathBuf> = BTreeMap::new();
@@ -310,12 +319,13 @@ impl ImageStore {
             let record = Record { id, layers, defaults, size_bytes, released: false };
             records.push((record, image.names));
         }
-        self.commit(records, unpacked)
+        self.commit(records, origin, unpacked)
     }
 
     fn commit(
         &self,
         records: Vec<(Record, Vec<ImageName>)>,
+        origin: Origin,
         unpacked: BTreeMap<Digest, PathBuf>,
     ) -> Result<Vec<Loaded>, ImageError> {
         let _lock = self.lock()?;
@@ -335,7 +345,8 @@ impl ImageStore {
             }
             self.write_record(&record)?;
             let shown = names.iter().map(ToString::to_string).collect();
-            index.extend(names.into_iter().map(|name| (name, record.id.clone())));
+            let named = Named { id: record.id.clone(), origin };
+            index.extend(names.into_iter().map(|name| (name, named.clone())));
             loaded.push(Loaded { id: record.id, names: shown });
         }
         self.write_index(&index)?;
@@ -405,7 +416,8 @@ impl ImageStore {
         }
         let record = self.record(id)?;
         let layers = record.layers.iter().rev().map(|l| self.layer_path(l)).collect();
-        Ok(Image { id: record.id, layers, trees: Vec::new(), defaults: record.defaults })
+        let (trees, origin) = (Vec::new(), Origin::Local);
+        Ok(Image { id: record.id, layers, trees, defaults: record.defaults, origin })
     }
 
     fn lock(&self) -> Result<File, ImageError> {

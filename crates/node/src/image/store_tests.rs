@@ -179,7 +179,7 @@ fn an_image_for_another_machine_is_refused_with_the_reason() {
         origin: "somewhere".into(),
     };
     let staging = store.staging().unwrap();
-    let error = store.import(vec![found], &staging).unwrap_err().to_string();
+    let error = store.import(vec![found], Origin::Local, &staging).unwrap_err().to_string();
     assert!(error.contains("windows/amd64"), "{error}");
 }
 
