@@ -17,21 +17,31 @@ pub mod protobuf;
 pub mod schema;
 pub mod select;
 pub mod streams;
+<<<<<<< HEAD
 pub mod table;
+=======
+pub mod testing;
+>>>>>>> 7b78d95 (apiserver: the server itself, every verb on kinds that are data, custom kinds, and a TestServer)
 pub mod tls;
 
 mod clock;
+mod convert;
 mod kinds;
 mod object;
+mod rest;
+mod server;
 mod status;
 mod store;
 
 pub use clock::{Clock, Ids, rfc3339_micros, rfc3339_seconds};
+pub use convert::Converter;
 pub use kinds::{
-    ALL_VERBS, Column, Conversion, Generation, Hooks, Kind, Names, PutMissing, PutUnversioned,
-    Rules, ScalePaths, Scope, Source, Status, Subresource, Subresources, Version,
+    ALL_VERBS, Column, Conversion, Generation, Hooks, Kind, Kinds, Names, PutMissing,
+    PutUnversioned, Registry, Rules, ScalePaths, Scope, Source, Status, Subresource, Subresources,
+    Version, View,
 };
 pub use object::{Draft, Key, Meta, Object, ObjectError, OwnerReference, ResourceId, Revision};
+pub use server::{ApiServer, ApiServerBuilder, InProcess};
 pub use status::{ApiError, Cause, Details, Named};
 pub use store::{
     Change, Effect, Forgotten, Listing, OpenError, Operation, Query, Require, Store, StoreOptions,

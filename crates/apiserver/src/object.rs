@@ -324,6 +324,21 @@ impl Object {
         bytes.into()
     }
 
+    /// The version it is stored in, as `group/version`.
+    pub fn api_version(&self) -> &str {
+        const OPENING: usize = b"{\"apiVersion\":\"".len();
+        let rest = self.bytes.get(OPENING..self.body_at).unwrap_or_default();
+        let end = rest.iter().position(|byte| *byte == b'"').unwrap_or(rest.len());
+        std::str::from_utf8(&rest[..end]).unwrap_or_default()
+    }
+
+    /// `"metadata":{...}` as it stands in the bytes.
+    pub fn metadata(&self) -> &[u8] {
+        // The revision is the last member of the metadata: after its digits come a quote and the closing brace.
+        let end = self.revision_at + self.revision.to_string().len() + 2;
+        &self.bytes[self.body_at..end]
+    }
+
     /// The same state under a later revision: what a DELETED event carries.
     pub fn at_revision(&self, revision: Revision) -> Object {
         let digits = self.revision.to_string().len();

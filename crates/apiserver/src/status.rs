@@ -335,6 +335,11 @@ impl ApiError {
         )
     }
 
+    /// A JSON patch with more operations, or larger copies, than are applied.
+    pub fn patch_too_large(message: String) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+    }
+
     /// A list at a revision whose history is gone.
     pub fn list_expired() -> Self {
         let message = "The resourceVersion for the provided list is too old.";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::object::ResourceId;
+use crate::schema::{FieldError, Schema};
 
 /// Everything the server knows about one resource of one API group.
 #[derive(Debug, Clone)]
@@ -115,6 +116,8 @@ pub struct Version {
     pub subresources: Subresources,
     /// Paths usable in field selectors, beyond name and namespace: `.spec.color`.
     pub selectable: Vec<String>,
+    /// What prunes, defaults and validates its objects; none only where a kind is free-form.
+    pub schema: Option<Arc<Schema>>,
     /// The `openAPIV3Schema` of a custom kind, as written; none for built-in kinds.
     pub open_api: Option<Arc<Value>>,
 }
@@ -242,15 +245,40 @@ pub enum Names {
     PathSegment,
 }
 
-/// Built-in behaviour of a kind, as plain functions. Custom kinds have none.
+/// Built-in behaviour of a kind, as plain functions on its JSON. Custom kinds have none.
 #[derive(Debug, Clone, Copy)]
 pub struct Hooks {
-    /// Fills in defaults, on create and on update. Runs before validation.
+    /// Fills in defaults, on create and on update, before validation.
     pub default: fn(&mut Value),
-    /// Prepares a new object beyond defaults: what only the server sets (phases, ids).
+    /// Sets what only the server sets on a new object: phases, finalizers. Runs before `default`.
     pub on_create: fn(&mut Value),
-    /// Keeps server-set fields from changing, before an update is validated: new, old.
+    /// Keeps what clients may not change from changing silently: new, old. Runs before validation.
     pub on_update: fn(&mut Value, &Value),
-    /// Field labels that selectors may use beyond name and namespace, with how to read them.
+    /// Checks beyond the schema: the object, and the old one on an update.
+    pub validate: fn(&Value, Option<&Value>) -> Vec<FieldError>,
+    /// Field labels that selectors may use beyond name and namespace.
     pub fields: &'static [&'static str],
+    /// How objects look in this kind if they are stored as another.
+    pub view: Option<View>,
+}
+
+impl Hooks {
+    /// No behaviour of its own.
+    pub const NONE: Self = Self {
+        default: |_| {},
+        on_create: |_| {},
+        on_update: |_, _| {},
+        validate: |_, _| Vec::new(),
+        fields: &[],
+        view: None,
+    };
+}
+
+/// The two directions between a stored kind and another way to see it.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    /// As stored, to as seen.
+    pub from_storage: fn(Value) -> Value,
+    /// As seen, to as stored.
+    pub to_storage: fn(Value) -> Value,
 }

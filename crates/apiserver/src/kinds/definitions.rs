@@ -1,0 +1,564 @@
+//! CustomResourceDefinitions: objects that become kinds.
+//!
+//! A definition is checked when it is written. A loop then accepts its names, establishes it, serves it, and empties it
+//! when it is deleted; everything it decides is in the definition's status.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::builtin;
+use super::{
+    ALL_VERBS, Column, Conversion, Generation, Hooks, Kind, Names, PutMissing, PutUnversioned,
+    Rules, ScalePaths, Scope, Served, Source, Status, Subresources, Version,
+};
+use crate::clock::rfc3339_seconds;
+use crate::object::{Object, ResourceId};
+use crate::rest::{
+    DEFINITION_CLEANUP, DeleteOptions, Effectiveness, FieldValidation, Part, WriteOptions,
+    delete_object, modify, subdomain_problem,
+};
+use crate::schema::decode::Decoded;
+use crate::schema::{FieldError, Schema};
+use crate::server::Api;
+use crate::status::ApiError;
+use crate::store::Query;
+
+/// The most selectable fields a version may have; each is read on every change of every object that is watched.
+const SELECTABLE_FIELDS: usize = 8;
+
+pub(super) const HOOKS: Hooks = Hooks { on_create, default, on_update, validate, ..Hooks::NONE };
+
+fn resource() -> ResourceId {
+    ResourceId::new("apiextensions.k8s.io", "customresourcedefinitions")
+}
+
+fn on_create(definition: &mut Value) {
+    definition["status"] = json!({"storedVersions": storage_of(definition)});
+}
+
+/// A version that was once stored stays on record until someone has rewritten its objects and says so.
+fn on_update(definition: &mut Value, old: &Value) {
+    let Some(storage) = storage_of(definition).pop() else { return };
+    if definition["status"]["storedVersions"] != old["status"]["storedVersions"] {
+        return;
+    }
+    if let Some(stored) = definition["status"]["storedVersions"].as_array_mut() {
+        if !stored.iter().any(|known| *known == storage) {
+            stored.push(storage.into());
+        }
+    }
+}
+
+fn storage_of(definition: &Value) -> Vec<String> {
+    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
+    versions
+        .filter(|version| version["storage"] == true)
+        .filter_map(|version| version["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+fn default(definition: &mut Value) {
+    let spec = &mut definition["spec"];
+    let kind = spec["names"]["kind"].as_str().unwrap_or_default().to_owned();
+    if kind.is_empty() {
+        return;
+    }
+    let names = &mut spec["names"];
+    builtin::default_to(names, "singular", kind.to_lowercase());
+    builtin::default_to(names, "listKind", format!("{kind}List"));
+    builtin::default_to(spec, "conversion", json!({"strategy": "None"}));
+    for version in spec["versions"].as_array_mut().into_iter().flatten() {
+        if let Some(scale) = version.pointer_mut("/subresources/scale") {
+            builtin::default_to(scale, "specReplicasPath", ".spec.replicas");
+            builtin::default_to(scale, "statusReplicasPath", ".status.replicas");
+        }
+    }
+}
+
+fn validate(definition: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let spec = &definition["spec"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (group, plural) = (text(&spec["group"]), text(&spec["names"]["plural"]));
+    let mut errors = Vec::new();
+    let name = text(&definition["metadata"]["name"]);
+    if name != format!("{plural}.{group}") {
+        let detail = format!("must be spec.names.plural+\".\"+spec.group");
+        errors.push(FieldError::invalid("metadata.name", name.into(), detail));
+    }
+    if !group.contains('.') {
+        let detail = "should be a domain with at least one dot";
+        errors.push(FieldError::invalid("spec.group", group.as_str().into(), detail));
+    } else if let Some(problem) = subdomain_problem(&group) {
+        errors.push(FieldError::invalid("spec.group", group.as_str().into(), problem));
+    }
+    if !matches!(spec["scope"].as_str(), Some("Namespaced" | "Cluster")) {
+        let path = "spec.scope";
+        errors.push(FieldError::not_supported(
+            path,
+            spec["scope"].clone(),
+            ["Cluster", "Namespaced"],
+        ));
+    }
+    if spec["preserveUnknownFields"] == true {
+        let detail = "must be false in order to use defaults in the schema";
+        errors.push(FieldError::invalid("spec.preserveUnknownFields", true.into(), detail));
+    }
+    check_conversion(&spec["conversion"], &mut errors);
+    check_versions(spec, &mut errors);
+    if let Some(old) = old {
+        for path in ["/spec/group", "/spec/scope", "/spec/names/plural", "/spec/names/kind"] {
+            if definition.pointer(path) != old.pointer(path) {
+                let value = definition.pointer(path).cloned().unwrap_or_default();
+                let path = path.trim_start_matches('/').replace('/', ".");
+                errors.push(FieldError::invalid(path, value, "field is immutable"));
+            }
+        }
+        check_stored(definition, &mut errors);
+    }
+    errors
+}
+
+fn check_conversion(conversion: &Value, errors: &mut Vec<FieldError>) {
+    let path = "spec.conversion.strategy";
+    match conversion["strategy"].as_str() {
+        None | Some("None" | "Webhook") => {}
+        Some(other) => {
+            errors.push(FieldError::not_supported(path, other.into(), ["None", "Webhook"]));
+        }
+    }
+}
+
+fn check_versions(spec: &Value, errors: &mut Vec<FieldError>) {
+    let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    let storages = versions.iter().filter(|version| version["storage"] == true).count();
+    if storages != 1 {
+        let detail = "must have exactly one version marked as storage version";
+        errors.push(FieldError::invalid("spec.versions", spec["versions"].clone(), detail));
+    }
+    for (index, version) in versions.iter().enumerate() {
+        let path = format!("spec.versions[{index}]");
+        if versions[..index].iter().any(|other| other["name"] == version["name"]) {
+            errors.push(FieldError::duplicate(format!("{path}.name"), version["name"].clone()));
+        }
+        let schema = &version["schema"]["openAPIV3Schema"];
+        if schema.is_null() {
+            let path = format!("{path}.schema.openAPIV3Schema");
+            errors.push(FieldError::required(path, "schemas are required"));
+        } else if let Err(found) = Schema::parse(schema, &format!("{path}.schema.openAPIV3Schema"))
+        {
+            errors.extend(found);
+        }
+        let fields = version["selectableFields"].as_array().map_or(0, Vec::len);
+        if fields > SELECTABLE_FIELDS {
+            let path = format!("{path}.selectableFields");
+            let detail = format!("must have at most {SELECTABLE_FIELDS} items");
+            errors.push(FieldError::invalid(path, fields.into(), detail));
+        }
+    }
+}
+
+/// A version with stored objects can't be taken away.
+fn check_stored(definition: &Value, errors: &mut Vec<FieldError>) {
+    let versions = definition["spec"]["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    let stored = definition["status"]["storedVersions"].as_array().into_iter().flatten();
+    for (index, name) in stored.enumerate() {
+        if !versions.iter().any(|version| version["name"] == *name) {
+            let path = format!("status.storedVersions[{index}]");
+            let detail = "missing from spec.versions; objects may still be stored in it";
+            errors.push(FieldError::invalid(path, name.clone(), detail));
+        }
+    }
+}
+
+/// The kind that a definition describes. None if it does not hold together, which its validation rules out.
+pub(crate) fn kind_of(definition: &Value) -> Option<Kind> {
+    let spec = &definition["spec"];
+    let names = &spec["names"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().map(text).collect()
+    };
+    let (group, plural) = (text(&spec["group"]), text(&names["plural"]));
+    let mut versions: Vec<Version> = spec["versions"]
+        .as_array()?
+        .iter()
+        .map(|version| version_of(version, &group, &names["kind"]))
+        .collect();
+    versions.sort_by_key(|version| std::cmp::Reverse(precedence(&version.name)));
+    let conversion = match spec["conversion"]["strategy"].as_str() {
+        Some("Webhook") => Conversion::InProcess,
+        _ => Conversion::None,
+    };
+    Some(Kind {
+        stored_as: ResourceId::new(&group, &plural),
+        singular: text(&names["singular"]),
+        kind: text(&names["kind"]),
+        list_kind: text(&names["listKind"]),
+        short_names: texts(&names["shortNames"]),
+        categories: texts(&names["categories"]),
+        scope: if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced },
+        storage: storage_of(definition).pop()?,
+        versions,
+        source: Source::Custom {
+            definition: text(&definition["metadata"]["name"]),
+            uid: text(&definition["metadata"]["uid"]),
+            conversion,
+        },
+        rules: Rules {
+            verbs: ALL_VERBS,
+            put_missing: PutMissing::Refuse,
+            put_unversioned: PutUnversioned::Refuse,
+            generation: Generation::Content,
+            names: Names::Subdomain,
+            hooks: Hooks::NONE,
+        },
+        group,
+        plural,
+    })
+}
+
+fn version_of(version: &Value, group: &str, kind: &Value) -> Version {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let name = text(&version["name"]);
+    let open_api = &version["schema"]["openAPIV3Schema"];
+    let columns = version["additionalPrinterColumns"].as_array().into_iter().flatten();
+    let scale = &version["subresources"]["scale"];
+    let deprecation = (version["deprecated"] == true).then(|| {
+        version["deprecationWarning"].as_str().map_or_else(
+            || format!("{group}/{name} {} is deprecated", kind.as_str().unwrap_or_default()),
+            str::to_owned,
+        )
+    });
+    Version {
+        served: version["served"] == true,
+        deprecation,
+        columns: columns
+            .map(|column| Column {
+                name: text(&column["name"]),
+                column_type: text(&column["type"]),
+                format: text(&column["format"]),
+                description: text(&column["description"]),
+                priority: column["priority"].as_i64().unwrap_or(0),
+                json_path: text(&column["jsonPath"]),
+            })
+            .collect(),
+        subresources: Subresources {
+            status: if version["subresources"]["status"].is_object() {
+                Status::Subresource
+            } else {
+                Status::Inline
+            },
+            scale: scale.is_object().then(|| ScalePaths {
+                spec_replicas: text(&scale["specReplicasPath"]),
+                status_replicas: text(&scale["statusReplicasPath"]),
+                label_selector: scale["labelSelectorPath"].as_str().map(str::to_owned),
+            }),
+            others: Vec::new(),
+        },
+        selectable: version["selectableFields"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|field| text(&field["jsonPath"]))
+            .collect(),
+        schema: Schema::parse(open_api, "openAPIV3Schema").ok().map(Arc::new),
+        open_api: Some(Arc::new(open_api.clone())),
+        name,
+    }
+}
+
+/// Order among versions: v2 before v1 before v1beta1 before v1alpha1, anything else after them by name.
+fn precedence(name: &str) -> (u8, u64, u8, u64, std::cmp::Reverse<String>) {
+    let parse = || -> Option<(u64, u8, u64)> {
+        let rest = name.strip_prefix('v')?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let major = rest[..digits].parse().ok()?;
+        match &rest[digits..] {
+            "" => Some((major, 2, 0)),
+            level => {
+                let (rank, minor) = match (level.strip_prefix("beta"), level.strip_prefix("alpha"))
+                {
+                    (Some(minor), _) => (1, minor),
+                    (_, Some(minor)) => (0, minor),
+                    _ => return None,
+                };
+                Some((major, rank, minor.parse().ok()?))
+            }
+        }
+    };
+    // Stability comes before the number: v1 is preferred to v2beta1.
+    match parse() {
+        Some((major, level, minor)) => {
+            (level + 1, major, 0, minor, std::cmp::Reverse(String::new()))
+        }
+        None => (0, 0, 0, 0, std::cmp::Reverse(name.to_owned())),
+    }
+}
+
+fn condition<'a>(definition: &'a Value, kind: &str) -> Option<&'a Value> {
+    let mut conditions = definition["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.find(|condition| condition["type"] == kind)
+}
+
+fn is_established(definition: &Value) -> bool {
+    condition(definition, "Established").is_some_and(|condition| condition["status"] == "True")
+}
+
+/// Serves exactly the established definitions.
+pub(crate) fn register(api: &Api) {
+    let definitions = api.store.list(&Query::all(&resource())).items;
+    let kinds = definitions
+        .iter()
+        .map(Object::value)
+        .filter(is_established)
+        .filter_map(|definition| kind_of(&definition))
+        .map(Arc::new)
+        .collect();
+    api.kinds.replace_custom(kinds);
+}
+
+/// Follows the definitions until the server stops.
+pub(crate) async fn run(api: Api) {
+    loop {
+        let (listing, mut watch) = api.store.list_and_watch(&Query::all(&resource()));
+        for definition in &listing.items {
+            settle(&api, definition).await;
+        }
+        register(&api);
+        loop {
+            let changes = tokio::select! {
+                biased;
+                () = api.stopping.cancelled() => return,
+                changes = watch.next() => changes,
+            };
+            match changes {
+                Ok(changes) if changes.is_empty() => return,
+                Ok(changes) => {
+                    for change in changes {
+                        if let Some(current) = api.store.get(&change.key) {
+                            settle(&api, &current).await;
+                        }
+                    }
+                    register(&api);
+                }
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// Brings one definition a step further: accepts its names, establishes it, or empties it.
+async fn settle(api: &Api, object: &Object) {
+    let outcome = if object.meta().is_deleting() {
+        clear(api, object).await
+    } else {
+        establish(api, object).await
+    };
+    match outcome {
+        Ok(()) => {}
+        // Deleted under our hands: nothing left to do.
+        Err(error) if error.reason == "NotFound" => {}
+        Err(error) => {
+            tracing::warn!(definition = %object.meta().name, %error, "a definition could not be brought further");
+        }
+    }
+}
+
+async fn establish(api: &Api, object: &Object) -> Result<(), ApiError> {
+    let conflict = names_taken(api, object);
+    let now = rfc3339_seconds(api.clock.now());
+    change(api, object, &mut |definition| {
+        let names = definition["spec"]["names"].clone();
+        match &conflict {
+            None => {
+                set_condition(
+                    definition,
+                    "NamesAccepted",
+                    "True",
+                    "NoConflicts",
+                    "no conflicts found",
+                    &now,
+                );
+                definition["status"]["acceptedNames"] = names;
+                let message = "the initial names have been accepted";
+                set_condition(
+                    definition,
+                    "Established",
+                    "True",
+                    "InitialNamesAccepted",
+                    message,
+                    &now,
+                );
+            }
+            Some(message) => {
+                set_condition(definition, "NamesAccepted", "False", "NameConflict", message, &now);
+                if !is_established(definition) {
+                    let message = "not all names are accepted";
+                    set_condition(definition, "Established", "False", "NotAccepted", message, &now);
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// Another definition of the same group that has one of the names already.
+fn names_taken(api: &Api, object: &Object) -> Option<String> {
+    let value = object.value();
+    let own = |value: &Value| -> Vec<String> {
+        let names = &value["spec"]["names"];
+        let short = names["shortNames"].as_array().into_iter().flatten();
+        let all = [&names["plural"], &names["singular"]].into_iter().chain(short);
+        all.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mine = own(&value);
+    for other in api.store.list(&Query::all(&resource())).items {
+        let same = other.meta().uid == object.meta().uid;
+        let other = other.value();
+        if same || other["spec"]["group"] != value["spec"]["group"] || !is_established(&other) {
+            continue;
+        }
+        if let Some(name) = own(&other).iter().find(|name| mine.contains(name)) {
+            return Some(format!("{name:?} is already in use"));
+        }
+        if other["spec"]["names"]["kind"] == value["spec"]["names"]["kind"] {
+            return Some(format!("{} is already in use", value["spec"]["names"]["kind"]));
+        }
+    }
+    None
+}
+
+/// Deletes the objects of a definition that is going, and lets it go once they have gone.
+async fn clear(api: &Api, object: &Object) -> Result<(), ApiError> {
+    if !object.meta().finalizers.iter().any(|finalizer| finalizer == DEFINITION_CLEANUP) {
+        return Ok(());
+    }
+    let definition = object.value();
+    let Some(served) = kind_of(&definition).and_then(|kind| Served::stored(&Arc::new(kind))) else {
+        return Ok(());
+    };
+    let now = rfc3339_seconds(api.clock.now());
+    change(api, object, &mut |definition| {
+        let message = "CustomResource deletion is in progress";
+        set_condition(
+            definition,
+            "Terminating",
+            "True",
+            "InstanceDeletionInProgress",
+            message,
+            &now,
+        );
+    })
+    .await?;
+    let query = Query::all(served.resource());
+    let (listing, mut watch) = api.store.list_and_watch(&query);
+    for instance in listing.items {
+        let key = served.key(&instance.meta().namespace, &instance.meta().name);
+        match delete_object(api, &served, &key, &DeleteOptions::default()).await {
+            Ok(_) => {}
+            Err(error) if error.reason == "NotFound" => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // Objects with finalizers leave when those let go. Others must not wait for that, so the rest is a task of its own.
+    if api.store.list(&query).items.is_empty() {
+        return release(api, object).await;
+    }
+    let (api, object, resource) = (api.clone(), object.clone(), served.resource().clone());
+    api.clone().spawn(async move {
+        while !api.store.list(&Query::all(&resource)).items.is_empty() {
+            tokio::select! {
+                biased;
+                () = api.stopping.cancelled() => return,
+                changes = watch.next() => match changes {
+                    Ok(changes) if changes.is_empty() => return,
+                    Ok(_) => {}
+                    Err(_) => watch = api.store.list_and_watch(&Query::all(&resource)).1,
+                }
+            }
+        }
+        if let Err(error) = release(&api, &object).await {
+            if error.reason != "NotFound" {
+                tracing::warn!(definition = %object.meta().name, %error, "an emptied definition could not be released");
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn release(api: &Api, object: &Object) -> Result<(), ApiError> {
+    change(api, object, &mut |definition| {
+        if let Some(finalizers) = definition["metadata"]["finalizers"].as_array_mut() {
+            finalizers.retain(|finalizer| finalizer != DEFINITION_CLEANUP);
+        }
+    })
+    .await
+}
+
+/// Changes a definition as the server itself.
+async fn change(
+    api: &Api,
+    object: &Object,
+    edit: &mut (dyn FnMut(&mut Value) + Send),
+) -> Result<(), ApiError> {
+    let kinds = api.kinds.now();
+    let kind = kinds.resource("apiextensions.k8s.io", "customresourcedefinitions");
+    let served = kind.and_then(Served::stored).ok_or_else(ApiError::unknown_resource)?;
+    drop(kinds);
+    let key = served.key("", &object.meta().name);
+    let uid = object.meta().uid.clone();
+    let options =
+        WriteOptions { effectiveness: Effectiveness::Real, validation: FieldValidation::Ignore };
+    let mut step = |current: &Value| {
+        if current["metadata"]["uid"] != uid.as_str() {
+            return Err(ApiError::not_found(&served.named(&key.name)));
+        }
+        let mut value = current.clone();
+        if let Some(metadata) = value["metadata"].as_object_mut() {
+            metadata.remove("resourceVersion");
+        }
+        edit(&mut value);
+        Ok(Decoded { value, duplicates: Vec::new() })
+    };
+    modify(api, &served, &key, Part::Whole, &options, &mut step).await.map(|_| ())
+}
+
+/// Sets a condition; its time moves only when its status does.
+fn set_condition(
+    definition: &mut Value,
+    kind: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    now: &str,
+) {
+    let since = condition(definition, kind)
+        .filter(|known| known["status"] == status)
+        .and_then(|known| known["lastTransitionTime"].as_str())
+        .unwrap_or(now);
+    let condition = json!({
+        "type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since,
+    });
+    if !definition["status"]["conditions"].is_array() {
+        definition["status"]["conditions"] = json!([]);
+    }
+    if let Some(conditions) = definition["status"]["conditions"].as_array_mut() {
+        match conditions.iter_mut().find(|known| known["type"] == kind) {
+            Some(known) => *known = condition,
+            None => conditions.push(condition),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stable_versions_come_first_then_higher_numbers() {
+        let mut names = ["foo10", "v1alpha1", "v2beta1", "v1", "v10", "v1beta2", "foo1", "v2"];
+        names.sort_by_key(|name| std::cmp::Reverse(precedence(name)));
+        assert_eq!(names, ["v10", "v2", "v1", "v2beta1", "v1beta2", "v1alpha1", "foo1", "foo10"]);
+    }
+}

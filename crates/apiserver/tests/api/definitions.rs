@@ -1,0 +1,174 @@
+//! Custom kinds.
+
+use serde_json::json;
+
+use crate::client::*;
+use sandbank_apiserver::testing::TestServer;
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+#[tokio::test]
+async fn a_definition_becomes_a_kind() {
+    let server = TestServer::start().await;
+    assert_eq!(get(&server, WIDGETS).await.text, "404 page not found\n");
+    define(&server, &widgets()).await;
+    let created = post(&server, WIDGETS, &widget("a")).await.expect(201);
+    assert_eq!(created["spec"]["color"], "red", "defaults of the schema");
+    assert_eq!(created["metadata"]["generation"], 1);
+    let mut wrong = widget("b");
+    wrong["spec"] = json!({"replicas": 99, "color": "blue"});
+    let status = post(&server, WIDGETS, &wrong).await.expect(422);
+    let fields: Vec<&str> = status["details"]["causes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cause| cause["field"].as_str().unwrap())
+        .collect();
+    assert!(fields.contains(&"spec.image") && fields.contains(&"spec.replicas"), "{fields:?}");
+    let mut untyped = widget("b");
+    untyped["apiVersion"] = json!(null);
+    post(&server, WIDGETS, &untyped).await.refused(
+        400,
+        "BadRequest",
+        "the API version in the data () does not match the expected API version (demo.example.com/v1)",
+    );
+    let list = get(&server, WIDGETS).await.expect(200);
+    assert_eq!(list["items"][0]["kind"], "Widget", "items of custom lists have their type");
+    let red = get(&server, &format!("{WIDGETS}?fieldSelector=spec.color%3Dred")).await.expect(200);
+    assert_eq!(red["items"].as_array().unwrap().len(), 1);
+    let blue =
+        get(&server, &format!("{WIDGETS}?fieldSelector=spec.color%3Dblue")).await.expect(200);
+    assert_eq!(blue["items"], json!([]));
+    let strategic =
+        patch(&server, &format!("{WIDGETS}/a"), "application/strategic-merge-patch+json", "{}")
+            .await;
+    assert_eq!(strategic.code, 415);
+    let apply = patch(&server, &format!("{WIDGETS}/a"), "application/apply-patch+yaml", "{}").await;
+    assert!(apply.text.contains("not served by sandbank yet"));
+    assert_eq!(apply.code, 415);
+    assert_eq!(
+        put(&server, &format!("{WIDGETS}/a"), &widget("a")).await.code,
+        422,
+        "a revision is needed"
+    );
+}
+
+/// Trap 9: /status of custom resources takes the status and nothing else.
+#[tokio::test]
+async fn generation_counts_the_spec_and_status_is_apart() {
+    let server = TestServer::start().await;
+    define(&server, &widgets()).await;
+    let mut with_status = widget("a");
+    with_status["status"] = json!({"phase": "Made up"});
+    let created = post(&server, WIDGETS, &with_status).await.expect(201);
+    assert_eq!(created["status"], json!(null));
+    let uri = format!("{WIDGETS}/a");
+    let generation = |value: &serde_json::Value| value["metadata"]["generation"].as_u64().unwrap();
+    let labelled =
+        merge(&server, &uri, &json!({"metadata": {"labels": {"a": "b"}}})).await.expect(200);
+    assert_eq!(generation(&labelled), 1);
+    let changed =
+        merge(&server, &uri, &json!({"spec": {"color": "blue"}, "status": {"phase": "x"}}))
+            .await
+            .expect(200);
+    assert_eq!((generation(&changed), &changed["status"]), (2, &json!(null)));
+    let body = json!({"status": {"phase": "Real"}, "spec": {"color": "green"}, "metadata": {"labels": {"c": "d"}}});
+    let status = merge(&server, &format!("{uri}/status"), &body).await.expect(200);
+    assert_eq!(status["status"]["phase"], "Real");
+    assert_eq!(status["spec"]["color"], "blue");
+    assert_eq!(status["metadata"]["labels"], json!({"a": "b"}));
+    assert_eq!(generation(&status), 2);
+    let mut held = status.clone();
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    put(&server, &uri, &held).await.expect(200);
+    let marked = delete(&server, &uri, &json!(null)).await.expect(200);
+    assert_eq!(generation(&marked), 3, "a deletion mark counts");
+}
+
+#[tokio::test]
+async fn scale_is_a_view_of_the_object() {
+    let server = TestServer::start().await;
+    define(&server, &widgets()).await;
+    post(&server, WIDGETS, &widget("a")).await.expect(201);
+    let uri = format!("{WIDGETS}/a/scale");
+    let scale = get(&server, &uri).await.expect(200);
+    assert_eq!((&scale["kind"], &scale["apiVersion"]), (&json!("Scale"), &json!("autoscaling/v1")));
+    assert_eq!(scale["spec"]["replicas"], 0);
+    let scaled = merge(&server, &uri, &json!({"spec": {"replicas": 3}})).await.expect(200);
+    assert_eq!(scaled["spec"]["replicas"], 3);
+    let object = get(&server, &format!("{WIDGETS}/a")).await.expect(200);
+    assert_eq!(
+        (&object["spec"]["replicas"], &object["metadata"]["generation"]),
+        (&json!(3), &json!(2))
+    );
+    assert_eq!(merge(&server, &uri, &json!({"spec": {"replicas": -1}})).await.code, 422);
+    assert_eq!(
+        merge(&server, &uri, &json!({"spec": {"replicas": 11}})).await.code,
+        422,
+        "the object's own rules hold"
+    );
+    let mut put_scale = scaled.clone();
+    put_scale["spec"]["replicas"] = 4.into();
+    put(&server, &uri, &put_scale).await.expect(200);
+    assert_eq!(put(&server, &uri, &put_scale).await.code, 409, "the revision is the object's");
+}
+
+#[tokio::test]
+async fn a_deleted_definition_takes_its_objects_along() {
+    let server = TestServer::start().await;
+    define(&server, &widgets()).await;
+    let mut held = widget("held");
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    post(&server, WIDGETS, &held).await.expect(201);
+    post(&server, WIDGETS, &widget("free")).await.expect(201);
+    let mut events = Events::open(
+        &server,
+        &format!("{DEFINITIONS}?watch=true&resourceVersion={}", server.store().revision()),
+    )
+    .await;
+    let mut objects = Events::open(
+        &server,
+        &format!("{WIDGETS}?watch=true&resourceVersion={}", server.store().revision()),
+    )
+    .await;
+    let name = "widgets.demo.example.com";
+    let marked = delete(&server, &format!("{DEFINITIONS}/{name}"), &json!(null)).await.expect(200);
+    let finalizer = "customresourcecleanup.apiextensions.k8s.io";
+    assert_eq!(marked["metadata"]["finalizers"], json!([finalizer]));
+    assert_eq!(objects.brief().await, "DELETED free");
+    assert_eq!(objects.brief().await, "MODIFIED held");
+    merge(&server, &format!("{WIDGETS}/held"), &json!({"metadata": {"finalizers": null}}))
+        .await
+        .expect(200);
+    assert_eq!(objects.brief().await, "DELETED held");
+    loop {
+        let event = events.next().await.unwrap();
+        if event["type"] == "DELETED" {
+            break;
+        }
+    }
+    // The kind is taken away by the same loop, a moment after its definition.
+    while get(&server, WIDGETS).await.code != 404 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn wrong_definitions_are_refused_by_field() {
+    let server = TestServer::start().await;
+    let mut wrong = widgets();
+    wrong["metadata"]["name"] = "other.demo.example.com".into();
+    wrong["spec"]["versions"][0]["storage"] = false.into();
+    wrong["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = json!({"properties": {}});
+    let status = post(&server, DEFINITIONS, &wrong).await.expect(422);
+    let message = status["message"].as_str().unwrap();
+    assert!(message.contains("must be spec.names.plural+\".\"+spec.group"), "{message}");
+    assert!(
+        message.contains("must have exactly one version marked as storage version"),
+        "{message}"
+    );
+    assert!(message.contains("must not be empty at the root"), "{message}");
+    define(&server, &widgets()).await;
+    let uri = format!("{DEFINITIONS}/widgets.demo.example.com");
+    assert_eq!(merge(&server, &uri, &json!({"spec": {"scope": "Cluster"}})).await.code, 422);
+}

@@ -1,0 +1,9 @@
+//! Stories of the API server, told through its router in process.
+
+mod client;
+mod collections;
+mod definitions;
+mod deletion;
+mod errors;
+mod objects;
+mod watches;
