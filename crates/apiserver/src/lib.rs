@@ -17,11 +17,8 @@ pub mod protobuf;
 pub mod schema;
 pub mod select;
 pub mod streams;
-<<<<<<< HEAD
 pub mod table;
-=======
 pub mod testing;
->>>>>>> 7b78d95 (apiserver: the server itself, every verb on kinds that are data, custom kinds, and a TestServer)
 pub mod tls;
 
 mod clock;
