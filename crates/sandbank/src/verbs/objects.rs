@@ -14,7 +14,6 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::connect::Server;
-use crate::exit::Error;
 
 /// A request for a sandbox.
 pub type Claim = Object<SandboxClaimSpec, SandboxClaimStatus>;
@@ -131,14 +130,6 @@ impl Server {
     /// Sandboxes.
     pub fn sandboxes(&self, scope: Scope) -> Api<Sandbox> {
         self.api(Kind::Sandbox, scope)
-    }
-
-    /// Whether the namespace has this template. Its content is not read.
-    pub async fn template_exists(&self, name: &str) -> Result<bool, Error> {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &self.namespace, &resource(Kind::Template));
-        let found = api.get_metadata_opt(name).await;
-        Ok(found.map_err(|e| self.explain(&format!("template {name}"), "", e))?.is_some())
     }
 
     /// The pods of the namespace.
