@@ -194,19 +194,15 @@ impl Group {
         Ok(())
     }
 
-    /// How many processes of the node the kernel has ended for want of memory.
+    /// How many processes in the node and below the kernel has ended for want of memory.
     #[must_use]
     pub fn oom_kills(&self) -> u64 {
-        let Some((hierarchy, dir)) = self.of(Controller::Memory) else { return 0 };
-        let file = match hierarchy {
-            Hierarchy::V1(_) => "memory.oom_control",
-            Hierarchy::V2 => "memory.events",
-        };
-        let Ok(text) = fs::read_to_string(dir.join(file)) else { return 0 };
-        text.lines()
-            .find_map(|line| line.strip_prefix("oom_kill "))
-            .and_then(|count| count.trim().parse().ok())
-            .unwrap_or(0)
+        match self.of(Controller::Memory) {
+            Some((Hierarchy::V1(_), dir)) => oom_kills_v1(dir),
+            // Counts what is below by itself.
+            Some((Hierarchy::V2, dir)) => count(&dir.join("memory.events")),
+            None => 0,
+        }
     }
 
     fn unified(&self) -> Option<&Path> {
@@ -232,6 +228,17 @@ pub fn enter_by(doors: &[File]) -> io::Result<()> {
         door.write_all(b"0")?;
     }
     Ok(())
+}
+
+fn oom_kills_v1(dir: &Path) -> u64 {
+    let below: u64 = folders(dir).iter().map(|folder| oom_kills_v1(folder)).sum();
+    below + count(&dir.join("memory.oom_control"))
+}
+
+fn count(file: &Path) -> u64 {
+    let Ok(text) = fs::read_to_string(file) else { return 0 };
+    let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 fn collect(dir: &Path, pids: &mut Vec<i32>) {

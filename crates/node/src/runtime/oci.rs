@@ -240,6 +240,10 @@ impl Runtime for OciRuntime {
             let reason = format!("{} is not a folder of pods", setup.dir.display());
             return Err(RuntimeError::Unsupported(reason));
         }
+        let mut setup = setup;
+        if let Some(handler) = &setup.handler {
+            setup.handler = Some(spawn::find_handler(handler)?);
+        }
         let (namespace, ip) = match setup.network {
             PodNetwork::Own => {
                 let taken = shared.network.take().await;

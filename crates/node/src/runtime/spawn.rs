@@ -7,11 +7,11 @@ use std::{
     os::{
         fd::{AsFd, OwnedFd},
         unix::{
-            fs::{DirBuilderExt, OpenOptionsExt},
+            fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
             net::UnixStream,
         },
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -33,6 +33,27 @@ const SHIM_LOG: &str = "shim.log";
 const READY_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a shim that has answered `Remove` may take to be gone.
 const GONE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The program of a RuntimeClass handler: a path, or a name to look for where programs of the machine are.
+pub(super) fn find_handler(handler: &str) -> Result<String, RuntimeError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let candidates: Vec<PathBuf> = if handler.starts_with('/') {
+        vec![PathBuf::from(handler)]
+    } else if handler.contains('/') {
+        Vec::new()
+    } else {
+        std::env::split_paths(&path).map(|folder| folder.join(handler)).collect()
+    };
+    let found = candidates.iter().find(|candidate| {
+        fs::metadata(candidate)
+            .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    });
+    found.map(|found| found.to_string_lossy().into_owned()).ok_or_else(|| {
+        RuntimeError::Unsupported(format!(
+            "the handler {handler:?} of the RuntimeClass is not a program of this machine"
+        ))
+    })
+}
 
 /// Starts the shim of a pod and waits until it is ready. On failure nothing is left.
 pub(super) fn start(

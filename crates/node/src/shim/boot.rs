@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, IntoRawFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -17,11 +17,13 @@ use rustix::{
 };
 
 use super::{
-    CONTAINERS, mounts, pause,
+    CONTAINERS,
+    handler::Handler,
+    mounts, pause,
     pod::Pod,
     protocol::{self, Boot, Reply, SOCKET},
 };
-use crate::{cgroup::Group, net};
+use crate::{cgroup::Group, net, runtime::PodNetwork};
 
 /// The group of the shim itself, below the pod's: ending the pod's group ends it as well. No container can have this name.
 const OWN_GROUP: &str = "_shim";
@@ -37,7 +39,7 @@ pub(super) fn boot() -> io::Result<(Pod, UnixListener)> {
 
     let (boot, mut fds) = protocol::receive::<Boot>(&agent)?;
     let network = fds.pop().ok_or_else(|| io::Error::other("no network namespace came along"))?;
-    let made = set_up(boot, &network);
+    let made = set_up(boot, network);
     match &made {
         Ok(_) => protocol::send(&agent, &Reply::Ready, &[])?,
         Err(e) => {
@@ -48,9 +50,9 @@ pub(super) fn boot() -> io::Result<(Pod, UnixListener)> {
     made
 }
 
-fn set_up(boot: Boot, network: &OwnedFd) -> io::Result<(Pod, UnixListener)> {
+fn set_up(boot: Boot, network: OwnedFd) -> io::Result<(Pod, UnixListener)> {
     let dir = boot.setup.dir.join("runtime");
-    net::enter(network)?;
+    let network = join_network(&boot, network)?;
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     #[allow(unsafe_code, reason = "the call itself; the argument is below")]
     // SAFETY: the process has one thread, and its file descriptor table isn't asked to be separated.
@@ -66,8 +68,9 @@ fn set_up(boot: Boot, network: &OwnedFd) -> io::Result<(Pod, UnixListener)> {
     let home = group.child(OWN_GROUP);
     home.create()?;
     home.enter()?;
-    if boot.setup.handler.is_none() {
-        hide_groups()?;
+    match &boot.setup.handler {
+        None => hide_groups()?,
+        Some(_) => hide_unified()?,
     }
     for mount in &boot.setup.mounts {
         mounts::make(mount)?;
@@ -77,8 +80,22 @@ fn set_up(boot: Boot, network: &OwnedFd) -> io::Result<(Pod, UnixListener)> {
         if boot.setup.share_processes { Some(pause::start(&own_processes, &group)?) } else { None };
     let listener = listen(&dir)?;
     let containers = group.child(CONTAINERS);
-    let pod = Pod::new(boot, dir, containers, home, own_processes, pause);
+    let handler = boot.setup.handler.as_ref();
+    let handler = handler.map(|program| Handler::new(program, &dir, network));
+    let pod = Pod::new(boot, dir, containers, home, own_processes, handler, pause);
     Ok((pod, listener))
+}
+
+/// Makes the pod's network that of this process, so that containers inherit it; answers where it can be found.
+fn join_network(boot: &Boot, network: OwnedFd) -> io::Result<PathBuf> {
+    let own = std::process::id();
+    if boot.setup.handler.is_some() && boot.setup.network == PodNetwork::Own {
+        // Another runtime is told where it is. gVisor refuses to work from within the namespace itself.
+        let number = network.into_raw_fd();
+        return Ok(PathBuf::from(format!("/proc/{own}/fd/{number}")));
+    }
+    net::enter(&network)?;
+    Ok(PathBuf::from(format!("/proc/{own}/ns/net")))
 }
 
 /// The same group, reached through open descriptors instead of mounts.
@@ -88,7 +105,7 @@ fn hold(group: &Group) -> io::Result<Group> {
         let fd = rustix::fs::open(dir, flags, Mode::empty())
             .map_err(|e| io::Error::other(format!("open {}: {e}", dir.display())))?;
         // Held for the life of the process: the path is how the group is reached.
-        let number = std::os::fd::IntoRawFd::into_raw_fd(fd);
+        let number = fd.into_raw_fd();
         Ok(PathBuf::from(format!("/proc/self/fd/{number}")))
     })
 }
@@ -107,6 +124,16 @@ fn hide_groups() -> io::Result<()> {
     }
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     Ok(rustix::mount::mount("none", GROUPS, "tmpfs", flags, c"size=64k,mode=755")?)
+}
+
+/// Some runtimes refuse to work where version 1 and version 2 are mixed. Ours see version 1 only, then; what they start is in
+/// the right version 2 group already.
+fn hide_unified() -> io::Result<()> {
+    match rustix::mount::unmount("/sys/fs/cgroup/unified", UnmountFlags::DETACH) {
+        // No such folder, or not a mount point: a machine with one version.
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::INVAL) | Ok(()) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn listen(dir: &Path) -> io::Result<UnixListener> {

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use libcontainer::oci_spec::runtime::{Process, Spec};
 use rustix::pipe::PipeFlags;
 
 use super::{
+    handler::Handler,
     launch::{self, Place, Stdio},
     mounts,
     output::Output,
@@ -64,7 +65,10 @@ impl Container {
             .ok_or_else(|| Failure::Failed("config.json names no process".to_owned()))?;
         group.create().map_err(failed)?;
         let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-        if let Some(rules) = resources.and_then(|resources| resources.devices().as_ref()) {
+        let ours = pod.handler.as_ref().is_none_or(Handler::leaves_groups);
+        if let Some(rules) = resources.and_then(|resources| resources.devices().as_ref())
+            && ours
+        {
             group.allow_devices(rules).map_err(failed)?;
         }
         let log = LogWriter::open(&setup.log).map_err(|e| Failure::new("open the log", e))?;
@@ -75,7 +79,10 @@ impl Container {
             let (theirs, ours) = pipes(&setup, &process).map_err(failed)?;
             (Some(theirs), Some(ours))
         };
-        let launched = launch::launch(&setup, spec, &place, theirs)?;
+        let launched = match &pod.handler {
+            None => launch::launch(&setup, spec, &place, theirs)?,
+            Some(handler) => handler.launch(&setup, spec, &place, theirs)?,
+        };
         let (input, stdout, stderr) = match (ours, launched.terminal) {
             (Some(ours), _) => (ours.stdin, ours.stdout, Some(ours.stderr)),
             (None, Some(terminal)) => (Some(terminal.try_clone().map_err(failed)?), terminal, None),
@@ -120,7 +127,15 @@ impl Container {
 
     /// Frees what an ended container holds.
     pub(super) fn clear(&self, pod: &Pod) {
-        clear(&self.state.setup, &pod.dir.join("c").join(&self.state.setup.id.name), &self.group);
+        if let Some(handler) = &pod.handler {
+            handler.forget(&self.state.setup.id.name, &self.dir(pod));
+        }
+        clear(&self.state.setup, &self.dir(pod), &self.group);
+    }
+
+    /// Its folder among the shim's files.
+    pub(super) fn dir(&self, pod: &Pod) -> PathBuf {
+        pod.dir.join("c").join(&self.state.setup.id.name)
     }
 }
 

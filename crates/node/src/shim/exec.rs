@@ -4,6 +4,7 @@
 //! container's own process. The client gets the other ends of the command's streams, so no byte passes through us.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
     os::{
@@ -84,10 +85,7 @@ pub(super) fn exec(target: &Target<'_>, setup: &ExecSetup) -> Result<Running, Fa
 
     let mut command = Command::new(program);
     command.args(arguments).stdin(stdin).stdout(stdout).stderr(stderr).env_clear();
-    for (name, value) in environment(target) {
-        command.env(name, value);
-    }
-    command.envs(&setup.env);
+    command.envs(merged_environment(target.process, target.pid, &setup.env));
     let joined = ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::CONTROL_GROUP
         | ThreadNameSpaceType::NETWORK
@@ -144,16 +142,20 @@ fn explain(program: &str, folder: &Path, error: &io::Error) -> Failure {
     Failure::NotExecutable { program: program.to_owned(), reason: refusal(program, error) }
 }
 
-/// The container's environment: what `config.json` says, and the home folder that was found when the container started.
-fn environment(target: &Target<'_>) -> Vec<(String, String)> {
+/// The container's environment: what `config.json` says, the home folder that was found when the container started, and `more`.
+pub(super) fn merged_environment(
+    process: &Process,
+    pid: i32,
+    more: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let split = |entry: &str| {
         entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
     };
-    let mut environment: Vec<_> =
-        target.process.env().iter().flatten().filter_map(|entry| split(entry)).collect();
-    if !environment.iter().any(|(name, _)| name == "HOME") {
+    let mut merged: BTreeMap<_, _> =
+        process.env().iter().flatten().filter_map(|entry| split(entry)).collect();
+    if !merged.contains_key("HOME") {
         let mut live = Vec::new();
-        if let Ok(file) = File::open(format!("/proc/{}/environ", target.pid)) {
+        if let Ok(file) = File::open(format!("/proc/{pid}/environ")) {
             // Without it the command merely has no home.
             let _ = file.take(ENVIRON_LIMIT).read_to_end(&mut live);
         }
@@ -162,9 +164,10 @@ fn environment(target: &Target<'_>) -> Vec<(String, String)> {
             .filter_map(|entry| std::str::from_utf8(entry).ok())
             .find(|entry| entry.starts_with("HOME="))
             .and_then(split);
-        environment.extend(home);
+        merged.extend(home);
     }
-    environment
+    merged.extend(more.clone());
+    merged
 }
 
 /// Both ends of the command's streams.

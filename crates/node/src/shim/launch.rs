@@ -146,13 +146,14 @@ fn abandon(pid: i32) {
     }
 }
 
-fn program(spec: &Spec) -> String {
+/// The program that a container is to run.
+pub(super) fn program(spec: &Spec) -> String {
     let arguments = spec.process().as_ref().and_then(|process| process.args().as_ref());
     arguments.and_then(|arguments| arguments.first()).cloned().unwrap_or_default()
 }
 
 /// A socket through which the container's first process hands out its terminal.
-fn console(dir: &Path) -> io::Result<(UnixListener, PathBuf)> {
+pub(super) fn console(dir: &Path) -> io::Result<(UnixListener, PathBuf)> {
     const NAME: &str = "console.sock";
     let back = std::env::current_dir()?;
     std::env::set_current_dir(dir)?;
@@ -161,7 +162,8 @@ fn console(dir: &Path) -> io::Result<(UnixListener, PathBuf)> {
     Ok((listener?, dir.join(NAME)))
 }
 
-fn accept(listener: &UnixListener) -> io::Result<OwnedFd> {
+/// The terminal that came through the socket.
+pub(super) fn accept(listener: &UnixListener) -> io::Result<OwnedFd> {
     let (socket, _) = listener.accept()?;
     let fd = protocol::receive_fd(&socket)?;
     fd.ok_or_else(|| io::Error::other("the container sent no terminal"))

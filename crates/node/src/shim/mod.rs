@@ -16,6 +16,7 @@ mod boot;
 mod connection;
 mod container;
 mod exec;
+mod handler;
 mod identity;
 mod launch;
 mod mounts;
@@ -24,6 +25,7 @@ mod pause;
 mod pod;
 pub(crate) mod protocol;
 mod serve;
+mod signals;
 mod spec;
 
 use std::{ffi::OsStr, process::ExitCode};

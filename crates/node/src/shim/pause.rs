@@ -9,11 +9,10 @@ use std::{
 
 use rustix::{
     mount::{MountFlags, MountPropagationFlags, UnmountFlags},
-    process::WaitOptions,
     thread::{CapabilitySet, CapabilitySets, UnshareFlags},
 };
 
-use super::PAUSE;
+use super::{PAUSE, signals};
 use crate::cgroup::{Group, enter_by};
 
 /// The group of this process, below the pod's. No container can have this name.
@@ -50,15 +49,11 @@ pub(super) fn main() -> ExitCode {
         eprintln!("pause: {e}");
         return ExitCode::FAILURE;
     }
+    // Orphans of the shared namespace become children of its first process.
+    signals::ignore_children();
     loop {
-        // The kernel ignores every signal for the first process of a namespace that it has no handler for, except those from outside.
-        match rustix::process::wait(WaitOptions::empty()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            // No child at the moment. Orphans arrive without a word (SIGCHLD comes only when they end), so look now and then.
-            Err(_) => {
-                std::thread::sleep(std::time::Duration::from_secs(1));
-            }
-        }
+        // The first process of a namespace gets no signal it has no handler for, except to end it from outside.
+        let _ = rustix::event::poll(&mut [], None);
     }
 }
 

@@ -4,17 +4,17 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    os::fd::OwnedFd,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::{
     container::Container,
     exec::{self, Running, Target},
+    handler::Handler,
     protocol::{Boot, Failure},
 };
 use crate::{
@@ -32,16 +32,13 @@ pub(super) struct Pod {
     /// The shim's own.
     pub(super) home: Group,
     own_processes: File,
+    /// The OCI runtime of its RuntimeClass; absent: the built-in one.
+    pub(super) handler: Option<Handler>,
     /// The first process of the shared process namespace.
     pub(super) pause: Option<i32>,
     pub(super) containers: BTreeMap<String, Container>,
-    children: BTreeMap<i32, Child>,
-}
-
-/// A process that the shim waits for.
-struct Child {
-    pidfd: OwnedFd,
-    role: Role,
+    /// The processes that somebody waits for.
+    children: BTreeMap<i32, Role>,
 }
 
 /// What a process is to the pod.
@@ -63,10 +60,12 @@ impl Pod {
         group: Group,
         home: Group,
         own_processes: File,
+        handler: Option<Handler>,
         pause: Option<i32>,
     ) -> Self {
         Self {
             boot,
+            handler,
             dir,
             group,
             home,
@@ -89,11 +88,6 @@ impl Pod {
         }
     }
 
-    /// The processes to wait for.
-    pub(super) fn children(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.children.values().map(|child| &child.pidfd)
-    }
-
     /// Starts a container; one of that name that has ended makes room.
     pub(super) fn start(&mut self, setup: ContainerSetup) -> Result<ContainerState, Failure> {
         let name = setup.id.name.clone();
@@ -109,8 +103,7 @@ impl Pod {
         }
         let container = Container::start(self, setup)?;
         let state = container.state.clone();
-        self.watch(state.pid, Role::Container(name.clone()))
-            .map_err(|e| Failure::new("watch the container", e))?;
+        self.children.insert(state.pid, Role::Container(name.clone()));
         self.containers.insert(name, container);
         Ok(state)
     }
@@ -125,6 +118,9 @@ impl Pod {
 
     pub(super) fn signal(&mut self, name: &str, signal: i32) -> Result<(), Failure> {
         let pid = self.running(name)?.state.pid;
+        if let (Some(handler), Some(container)) = (&self.handler, self.containers.get(name)) {
+            return handler.signal(name, signal, &container.dir(self));
+        }
         let unknown = || Failure::Unsupported(format!("there is no signal {signal}"));
         let signal = rustix::process::Signal::from_named_raw(signal).ok_or_else(unknown)?;
         let pid = Pid::from_raw(pid).ok_or_else(|| Failure::NotRunning(name.to_owned()))?;
@@ -147,16 +143,22 @@ impl Pod {
             group: &container.group,
             own_processes: &self.own_processes,
         };
-        let running = exec::exec(&target, setup)?;
-        self.watch(running.pid, Role::Command { connection })
-            .map_err(|e| Failure::new("watch the command", e))?;
+        let running = match &self.handler {
+            None => exec::exec(&target, setup)?,
+            Some(handler) => {
+                let groups = (&container.group, &self.home);
+                let (process, dir) = (&container.process, container.dir(self));
+                handler.exec(name, process, container.state.pid, setup, groups, &dir)?
+            }
+        };
+        self.children.insert(running.pid, Role::Command { connection });
         Ok(running)
     }
 
     /// Ends the command that a client no longer waits for.
     pub(super) fn hung_up(&mut self, connection: u64) {
-        for (pid, child) in &self.children {
-            if child.role == (Role::Command { connection }) {
+        for (pid, role) in &self.children {
+            if *role == (Role::Command { connection }) {
                 exec::kill(*pid);
             }
         }
@@ -175,14 +177,14 @@ impl Pod {
                 Ok(None) => return (ended, true),
                 Err(_) => return (ended, false),
             };
-            let Some(child) = self.children.remove(&pid.as_raw_nonzero().get()) else { continue };
+            let Some(role) = self.children.remove(&pid.as_raw_nonzero().get()) else { continue };
             let mut exit = exit(status);
-            if let Role::Container(name) = &child.role
+            if let Role::Container(name) = &role
                 && let Some(container) = self.containers.get_mut(name)
             {
                 exit = container.ended(exit);
             }
-            ended.push((child.role, exit));
+            ended.push((role, exit));
         }
     }
 
@@ -213,13 +215,6 @@ impl Pod {
         }
         self.containers.clear();
         Ok(all)
-    }
-
-    fn watch(&mut self, pid: i32, role: Role) -> io::Result<()> {
-        let id = Pid::from_raw(pid).ok_or_else(|| io::Error::other("no such process"))?;
-        let pidfd = rustix::process::pidfd_open(id, PidfdFlags::empty())?;
-        self.children.insert(pid, Child { pidfd, role });
-        Ok(())
     }
 }
 

@@ -1,9 +1,14 @@
 //! The shim's loop: one `poll` over clients, output and ended processes.
 
-use std::{collections::BTreeMap, io, os::unix::net::UnixListener, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    process::ExitCode,
+};
 
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::{PollFd, PollFlags},
     io::Errno,
 };
 
@@ -12,17 +17,17 @@ use super::{
     connection::{Connection, Heard, Purpose},
     pod::{Pod, Role},
     protocol::{Failure, Reply, Request},
+    signals,
 };
 use crate::{log::LogStream, runtime::Exit};
 
-/// Orphans that were handed to us have no descriptor: they are looked for this often. Until then they cost a process number.
-const ORPHANS_EVERY: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
-
 /// Runs the shim of one pod until the pod is removed.
 pub(super) fn main() -> ExitCode {
-    match boot::boot() {
-        Ok((pod, listener)) => {
-            let mut server = Server { pod, listener, connections: BTreeMap::new(), next: 0 };
+    let booted = boot::boot().and_then(|booted| Ok((booted, signals::of_children()?)));
+    match booted {
+        Ok(((pod, listener), children)) => {
+            let connections = BTreeMap::new();
+            let mut server = Server { pod, listener, children, connections, next: 0 };
             while !server.turn() {}
             ExitCode::SUCCESS
         }
@@ -36,6 +41,8 @@ pub(super) fn main() -> ExitCode {
 struct Server {
     pod: Pod,
     listener: UnixListener,
+    /// Readable when a child has ended.
+    children: OwnedFd,
     connections: BTreeMap<u64, Connection>,
     next: u64,
 }
@@ -44,7 +51,7 @@ struct Server {
 #[derive(Clone, Debug)]
 enum Source {
     Listener,
-    Child,
+    Children,
     Output(String, LogStream),
     /// A client of a container's output that was behind.
     Client(String),
@@ -62,11 +69,14 @@ impl Server {
                 return true;
             }
         };
-        let mut look_for_children = ready.is_empty();
+        let mut look_for_children = false;
         for source in ready {
             match source {
                 Source::Listener => self.accept(),
-                Source::Child => look_for_children = true,
+                Source::Children => {
+                    signals::heard(&self.children);
+                    look_for_children = true;
+                }
                 Source::Output(name, stream) => {
                     if let Some(container) = self.pod.containers.get_mut(&name) {
                         container.output.pump(stream);
@@ -93,12 +103,11 @@ impl Server {
     }
 
     fn wait(&self) -> Result<Vec<Source>, Errno> {
-        let mut sources = vec![Source::Listener];
-        let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
-        for pidfd in self.pod.children() {
-            sources.push(Source::Child);
-            fds.push(PollFd::new(pidfd, PollFlags::IN));
-        }
+        let mut sources = vec![Source::Listener, Source::Children];
+        let mut fds = vec![
+            PollFd::new(&self.listener, PollFlags::IN),
+            PollFd::new(&self.children, PollFlags::IN),
+        ];
         for (name, container) in &self.pod.containers {
             for (stream, fd) in container.output.sources() {
                 sources.push(Source::Output(name.clone(), stream));
@@ -115,7 +124,7 @@ impl Server {
             sources.push(Source::Connection(*id));
             fds.push(PollFd::from_borrowed_fd(connection.fd(), flags));
         }
-        rustix::event::poll(&mut fds, Some(&ORPHANS_EVERY))?;
+        rustix::event::poll(&mut fds, None)?;
         let ready = fds.iter().zip(sources).filter(|(fd, _)| !fd.revents().is_empty());
         Ok(ready.map(|(_, source)| source).collect())
     }

@@ -8,22 +8,27 @@ use std::{
 
 use libcontainer::oci_spec::runtime::{
     Capability, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, LinuxNamespace,
-    LinuxNamespaceType, Mount, Spec,
+    LinuxNamespaceType, LinuxResources, Mount, Spec,
 };
 
 use crate::runtime::ContainerSetup;
 
 /// How the container comes by the pod's namespaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Joining {
     /// It is a clone of this process and has them already.
     Inherited,
     /// Another program makes it, and has to be told where they are.
-    ByPath,
+    ByPath {
+        /// Whether it makes control groups of its own, below ours. Then it governs devices; limits are always ours.
+        own_groups: bool,
+        /// The pod's network namespace.
+        network: PathBuf,
+    },
 }
 
 /// Where the container lives.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Surroundings {
     pub(super) joining: Joining,
     /// The first process of the pod's shared process namespace.
@@ -39,7 +44,10 @@ pub(super) fn adapt(
     setup: &ContainerSetup,
     around: Surroundings,
 ) -> io::Result<Spec> {
-    spec.set_hostname(None).set_domainname(None);
+    // A clone has the pod's name already. Others may not take it from the namespace.
+    if around.joining == Joining::Inherited {
+        spec.set_hostname(None).set_domainname(None);
+    }
     if let Some(root) = spec.root_mut()
         && root.path().is_relative()
     {
@@ -58,13 +66,23 @@ pub(super) fn adapt(
     }
     if let Some(linux) = spec.linux_mut() {
         let namespaces = linux.namespaces().clone().unwrap_or_default();
-        let namespaces = namespaces.into_iter().filter_map(|one| namespace(one, around)).collect();
-        linux.set_namespaces(Some(namespaces)).set_resources(None).set_cgroups_path(None);
+        let namespaces = namespaces.into_iter().filter_map(|one| namespace(one, &around)).collect();
+        linux.set_namespaces(Some(namespaces)).set_cgroups_path(None);
+        let rules = linux.resources().as_ref().and_then(|resources| resources.devices().clone());
+        let resources = match around.joining {
+            Joining::ByPath { own_groups: true, .. } => {
+                let mut resources = LinuxResources::default();
+                resources.set_devices(rules);
+                Some(resources)
+            }
+            _ => None,
+        };
+        linux.set_resources(resources);
     }
     Ok(spec)
 }
 
-fn namespace(mut namespace: LinuxNamespace, around: Surroundings) -> Option<LinuxNamespace> {
+fn namespace(mut namespace: LinuxNamespace, around: &Surroundings) -> Option<LinuxNamespace> {
     let name = match namespace.typ() {
         LinuxNamespaceType::Network => "net",
         LinuxNamespaceType::Ipc => "ipc",
@@ -76,14 +94,13 @@ fn namespace(mut namespace: LinuxNamespace, around: Surroundings) -> Option<Linu
         }
         _ => return Some(namespace),
     };
-    match around.joining {
-        Joining::Inherited => None,
-        Joining::ByPath => {
-            let path = format!("/proc/{}/ns/{name}", std::process::id());
-            namespace.set_path(Some(PathBuf::from(path)));
-            Some(namespace)
-        }
-    }
+    let Joining::ByPath { network, .. } = &around.joining else { return None };
+    let path = match namespace.typ() {
+        LinuxNamespaceType::Network => network.clone(),
+        _ => PathBuf::from(format!("/proc/{}/ns/{name}", std::process::id())),
+    };
+    namespace.set_path(Some(path));
+    Some(namespace)
 }
 
 /// Whether the container is to see the machine's `/dev`.
