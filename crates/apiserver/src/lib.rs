@@ -23,12 +23,18 @@ pub mod tls;
 
 mod clock;
 mod convert;
+mod expiry;
+mod gc;
 mod kinds;
+mod namespaces;
 mod object;
 mod rest;
 mod server;
 mod status;
 mod store;
+
+#[cfg(test)]
+mod story;
 
 pub use clock::{Clock, Ids, rfc3339_micros, rfc3339_seconds};
 pub use convert::Converter;

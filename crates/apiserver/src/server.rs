@@ -19,13 +19,12 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Attributes, Identity};
 use crate::clock::{Clock, Ids};
 use crate::convert::Converter;
-use crate::in_process;
-use crate::kinds::{Registry, Served, definitions};
-use crate::rest::{self, Effectiveness, FieldValidation, ResourcePath, WriteOptions};
-use crate::schema::decode::Decoded;
+use crate::kinds::{Registry, definitions};
+use crate::rest::{self, ResourcePath};
 use crate::status::ApiError;
 use crate::store::{OpenError, Store, StoreOptions};
 use crate::streams::{PodStreams, Streaming};
+use crate::{expiry, gc, in_process, namespaces};
 
 /// What every part of the server works with.
 #[derive(Clone)]
@@ -37,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) streaming: Streaming,
+    /// What pods check the server's certificate with, in PEM; absent where there is none.
+    pub(crate) root_certificate: Option<String>,
     /// Cancelled when the server stops: ends watches, streams and loops.
     pub(crate) stopping: CancellationToken,
     converters: BTreeMap<(String, String), Arc<dyn Converter>>,
@@ -72,6 +73,7 @@ pub struct ApiServerBuilder {
     ids: Ids,
     converters: BTreeMap<(String, String), Arc<dyn Converter>>,
     pods: Option<Arc<dyn PodStreams>>,
+    root_certificate: Option<String>,
 }
 
 impl ApiServerBuilder {
@@ -110,6 +112,13 @@ impl ApiServerBuilder {
         self
     }
 
+    /// The authority's certificate, in PEM: each namespace gets it in a ConfigMap, for clients in pods.
+    #[must_use]
+    pub fn root_certificate(mut self, certificate: String) -> Self {
+        self.root_certificate = Some(certificate);
+        self
+    }
+
     /// Opens the store and starts the server's loops on the current tokio runtime.
     pub async fn open(self) -> Result<ApiServer, OpenError> {
         let store = Store::open(&self.store).await?;
@@ -120,35 +129,21 @@ impl ApiServerBuilder {
             streaming: Streaming::new(self.pods, self.clock.clone(), stopping.clone()),
             clock: self.clock,
             ids: self.ids,
+            root_certificate: self.root_certificate,
             stopping,
             converters: self.converters,
             loops: TaskTracker::new(),
         }));
-        for name in LASTING_NAMESPACES {
-            ensure_namespace(&api, name).await;
-        }
         // Custom kinds of an earlier run are served from the first request on.
         definitions::register(&api);
+        namespaces::prepare(&api)
+            .await
+            .map_err(|error| OpenError::Unprepared(error.to_string()))?;
         api.spawn(definitions::run(api.clone()));
+        api.spawn(gc::run(api.clone()));
+        api.spawn(namespaces::run(api.clone()));
+        api.spawn(expiry::run(api.clone()));
         Ok(ApiServer { api })
-    }
-}
-
-/// Namespaces that are always there.
-const LASTING_NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
-
-async fn ensure_namespace(api: &Api, name: &str) {
-    let key = rest::namespace_key(name);
-    let kinds = api.kinds.now();
-    let served = kinds.resource("", "namespaces").and_then(Served::stored);
-    drop(kinds);
-    let (None, Some(served)) = (api.store.get(&key), served) else { return };
-    let value = serde_json::json!({"metadata": {"name": name}});
-    let decoded = Decoded { value, duplicates: Vec::new() };
-    let options =
-        WriteOptions { effectiveness: Effectiveness::Real, validation: FieldValidation::Ignore };
-    if let Err(error) = rest::create_decoded(api, &served, "", "", decoded, &options).await {
-        tracing::error!(namespace = name, %error, "a namespace that must be there could not be made");
     }
 }
 
@@ -167,6 +162,7 @@ impl ApiServer {
             ids: Ids::random(),
             converters: BTreeMap::new(),
             pods: None,
+            root_certificate: None,
         }
     }
 

@@ -3,7 +3,6 @@
 //! Anonymous clients see that the server is up and which version it is; everyone else may do everything. Roles
 //! will decide here once they are served.
 
-use axum::{extract::Request, middleware::Next, response::Response};
 use http::Method;
 
 use super::Identity;
@@ -11,23 +10,6 @@ use crate::status::{ApiError, Named};
 
 /// Open to everyone: probes and version checks run before anyone has credentials.
 const OPEN_PATHS: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
-
-/// Lets a request through or answers 403. A request without an [`Identity`] extension is anonymous.
-pub async fn authorize(mut request: Request, next: Next) -> Response {
-    use axum::response::IntoResponse;
-    let identity = match request.extensions().get::<Identity>() {
-        Some(identity) => identity.clone(),
-        None => {
-            request.extensions_mut().insert(Identity::anonymous());
-            Identity::anonymous()
-        }
-    };
-    let attributes = Attributes::of(request.method(), request.uri().path(), request.uri().query());
-    match attributes.check(&identity) {
-        Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
-    }
-}
 
 /// What a request wants to do, in the words of access rules.
 #[derive(Clone, Debug, PartialEq, Eq)]

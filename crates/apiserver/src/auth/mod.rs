@@ -5,7 +5,7 @@
 //!   (CA, leaves, token)              ├── Authenticator       certificate or bearer token -> Identity, or 401
 //!                                    └── Kubeconfig          what a person or a controller connects with
 //!
-//!   request + Identity ── authorize ──> the API, or 403
+//!   request + Identity ── Attributes::check ──> the API, or 403
 //! ```
 //!
 //! A server makes its own certificate authority on its first start and keeps it; leaf certificates are renewed
@@ -23,7 +23,7 @@ mod token;
 
 pub use authenticate::{Authenticator, Presented, Unauthorized};
 pub use authority::{Authority, Leaf};
-pub use authorize::{Attributes, authorize};
+pub use authorize::Attributes;
 pub use credentials::{Credentials, HostName};
 pub use identity::Identity;
 pub use kubeconfig::Kubeconfig;

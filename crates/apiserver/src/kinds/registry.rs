@@ -129,12 +129,17 @@ impl Served {
 #[derive(Debug)]
 pub struct Registry {
     current: ArcSwap<Kinds>,
+    /// Tells that another set of kinds is served.
+    replaced: tokio::sync::watch::Sender<()>,
 }
 
 impl Registry {
     /// The built-in kinds alone.
     pub fn new() -> Self {
-        let registry = Self { current: ArcSwap::from_pointee(Kinds::default()) };
+        let registry = Self {
+            current: ArcSwap::from_pointee(Kinds::default()),
+            replaced: tokio::sync::watch::Sender::new(()),
+        };
         registry.replace_custom(Vec::new());
         registry
     }
@@ -149,6 +154,12 @@ impl Registry {
         let all = builtin::all().iter().cloned().chain(custom);
         let kinds = all.map(|kind| ((kind.group.clone(), kind.plural.clone()), kind)).collect();
         self.current.store(Arc::new(Kinds { kinds }));
+        self.replaced.send_replace(());
+    }
+
+    /// Changes whenever another set of kinds is served.
+    pub(crate) fn replacements(&self) -> tokio::sync::watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 }
 

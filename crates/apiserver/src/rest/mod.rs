@@ -37,7 +37,7 @@ pub(crate) use options::{
     DeleteOptions, Effectiveness, FieldValidation, Propagation, WriteOptions,
 };
 pub(crate) use path::ResourcePath;
-pub(crate) use update::{Part, modify};
+pub(crate) use update::{Part, modify, nothing_holds};
 
 use crate::auth::Identity;
 use crate::kinds::{Served, Status};

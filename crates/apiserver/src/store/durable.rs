@@ -46,6 +46,9 @@ pub enum OpenError {
         /// What the check found.
         detail: String,
     },
+    /// What every cluster has could not be written into a new store.
+    #[error("write what every cluster has: {0}")]
+    Unprepared(String),
     /// A later release wrote the file.
     #[error(
         "open store {path}: its format {found} is newer than this program's {FORMAT}; use the newer program"

@@ -10,6 +10,7 @@
 //! 6. a slow watcher is cut off; it never stalls the writer.
 
 mod durable;
+mod feed;
 mod log;
 mod state;
 #[cfg(test)]

@@ -149,6 +149,38 @@ impl State {
         Ok(table.history.range(start..).take(limit).cloned().collect())
     }
 
+    /// Every object, by resource, namespace and name.
+    pub(super) fn everything(&self) -> Vec<(Key, Object)> {
+        let keyed = |resource: &ResourceId, object: &Object| {
+            let meta = object.meta();
+            let key = Key::new(resource.clone(), meta.namespace.clone(), meta.name.clone());
+            (key, object.clone())
+        };
+        self.tables
+            .iter()
+            .flat_map(|(resource, table)| {
+                table.objects.values().map(move |object| keyed(resource, object))
+            })
+            .collect()
+    }
+
+    /// The changes of all resources after `cursor`, oldest first.
+    pub(super) fn all_changes_after(
+        &self,
+        cursor: Revision,
+    ) -> Result<Vec<Arc<Change>>, Forgotten> {
+        let mut changes = Vec::new();
+        for table in self.tables.values() {
+            if cursor < table.floor {
+                return Err(Forgotten { asked: cursor, oldest: table.floor });
+            }
+            let start = table.history.partition_point(|change| change.revision <= cursor);
+            changes.extend(table.history.range(start..).cloned());
+        }
+        changes.sort_by_key(|change| change.revision);
+        Ok(changes)
+    }
+
     /// Objects as they are now.
     pub(super) fn list(&self, query: &Query<'_>) -> Listing {
         let mut listing = Listing { revision: self.revision, ..Listing::default() };

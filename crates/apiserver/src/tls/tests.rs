@@ -16,7 +16,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
-use crate::auth::{Authority, HostName, Identity, Leaf, authorize};
+use crate::auth::{Attributes, Authority, HostName, Identity, Leaf};
 
 /// A server that answers who the client is.
 struct Listening {
@@ -47,7 +47,7 @@ impl Listening {
         let router = Router::new()
             .route("/who", get(who))
             .route("/healthz", get(who))
-            .layer(middleware::from_fn(authorize));
+            .layer(middleware::from_fn(check));
         Self::start(router).await
     }
 
@@ -89,6 +89,19 @@ impl Listening {
     async fn end(self) {
         self.stop.cancel();
         self.serving.await.unwrap();
+    }
+}
+
+/// Refuses as the API does.
+async fn check(
+    Extension(identity): Extension<Identity>,
+    request: Request<Body>,
+    next: middleware::Next,
+) -> Response {
+    let uri = request.uri().clone();
+    match Attributes::of(request.method(), uri.path(), uri.query()).check(&identity) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
     }
 }
 

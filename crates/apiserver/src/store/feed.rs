@@ -1,0 +1,54 @@
+//! Everything that happens in the store, for loops that care about all resources at once.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{Change, Forgotten, Shared, Store};
+use crate::object::{Key, Object, Revision};
+
+/// The changes of all resources after a revision, in order.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    shared: Arc<Shared>,
+    cursor: Revision,
+    reached: watch::Receiver<Revision>,
+    closed: watch::Receiver<bool>,
+}
+
+impl Store {
+    /// Every object, and every change after that, with nothing between.
+    pub(crate) fn everything(&self) -> (Vec<(Key, Object)>, Feed) {
+        let reached = self.shared.reached.subscribe();
+        let closed = self.shared.closed.subscribe();
+        let state = self.shared.state.read();
+        let feed = Feed { shared: self.shared.clone(), cursor: state.revision, reached, closed };
+        (state.everything(), feed)
+    }
+}
+
+impl Feed {
+    /// The changes that are there already; may be none.
+    ///
+    /// An error means that the feed was read too slowly: begin again with [`Store::everything`].
+    pub(crate) fn ready(&mut self) -> Result<Vec<Arc<Change>>, Forgotten> {
+        self.reached.mark_unchanged();
+        let changes = self.shared.state.read().all_changes_after(self.cursor)?;
+        if let Some(last) = changes.last() {
+            self.cursor = last.revision;
+        }
+        Ok(changes)
+    }
+
+    /// Waits until there may be changes. Answers false once the store has closed. Cancel-safe.
+    pub(crate) async fn wait(&mut self) -> bool {
+        if *self.closed.borrow() {
+            return false;
+        }
+        tokio::select! {
+            biased;
+            changed = self.reached.changed() => changed.is_ok(),
+            _ = self.closed.changed() => false,
+        }
+    }
+}
