@@ -37,7 +37,7 @@ fn structural(schema: &Value, path: &str) {
         assert!(schema["items"].is_object(), "{path} has no items");
         structural(&schema["items"], &format!("{path}[]"));
         for key in schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten() {
-            let key = key.as_str().unwrap();
+            let key = key.as_str().expect("keys are names");
             let items = &schema["items"];
             let required = items["required"]
                 .as_array()
@@ -57,7 +57,7 @@ fn structural(schema: &Value, path: &str) {
     }
     for name in schema["required"].as_array().into_iter().flatten() {
         assert!(
-            !schema["properties"][name.as_str().unwrap()].is_null(),
+            !schema["properties"][name.as_str().expect("required names are texts")].is_null(),
             "{path} requires {name}, which it does not have"
         );
     }

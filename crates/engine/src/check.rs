@@ -1,1 +1,186 @@
-//! The laws, as functions on a world. The simulator and the property tests call them after every step.
+//! The laws, as functions on what was seen and decided. The simulator and the tests call them after every step, and debug builds after every plan.
+//!
+//! Each returns what it found wrong, with the law it breaks, or nothing.
+
+use crate::ids::{Key, Revision, Uid};
+use crate::pool::{Census, PoolAction, PoolPlan, PoolView, Target};
+use crate::rollout::{Bounds, Freshness, Strategy};
+use crate::world::{Holder, Member, Stage};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// The laws that can be checked from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Law {
+    /// 1: no sandbox is in two claims, and no claim holds more than it asked for.
+    OneSandboxOneClaim,
+    /// 2: a claimed sandbox is never removed by its pool.
+    ClaimedIsSafe,
+    /// 3: a claim is never given a sandbox that is stale where that is forbidden, not ready, failed or leaving.
+    OnlyGoodOnes,
+    /// 4: a pool never exceeds its maximum, counting what is being created and what is still terminating.
+    Ceiling,
+    /// 5: the rollout never leaves fewer available than its floor.
+    Floor,
+    /// 7: every count equals what a listing would show.
+    HonestCounts,
+}
+
+/// A broken law.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one.
+    pub law: Law,
+    /// By what.
+    pub message: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.law, self.message)
+    }
+}
+
+fn violation(law: Law, message: impl Into<String>) -> Violation {
+    Violation { law, message: message.into() }
+}
+
+/// Law 1, over all claims with what they asked for and what they hold.
+pub fn holdings<'a>(claims: impl IntoIterator<Item = (&'a Key, u32, &'a [Key])>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut owners: BTreeMap<&Key, &Key> = BTreeMap::new();
+    for (claim, asked, held) in claims {
+        if held.len() > asked as usize {
+            found.push(violation(
+                Law::OneSandboxOneClaim,
+                format!("{claim} asked for {asked} and holds {}", held.len()),
+            ));
+        }
+        for sandbox in held {
+            if let Some(other) = owners.insert(sandbox, claim) {
+                found.push(violation(
+                    Law::OneSandboxOneClaim,
+                    format!("{sandbox} is held by {other} and by {claim}"),
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// Law 2, at the moment in which a pool's deletion takes effect.
+pub fn removal(member: &Member, pool: &Uid) -> Option<Violation> {
+    let safe =
+        matches!(&member.holder, Holder::Nobody) || member.holder == Holder::Pool(pool.clone());
+    (!safe).then(|| {
+        violation(
+            Law::ClaimedIsSafe,
+            format!("{} is held by {:?} and removed by its pool", member.key, member.holder),
+        )
+    })
+}
+
+/// Law 3, at the moment in which a claim takes a sandbox.
+pub fn hand_out(
+    member: &Member,
+    strategy: Strategy,
+    revision: Option<&Revision>,
+) -> Option<Violation> {
+    let freshness =
+        if revision == Some(&member.revision) { Freshness::Fresh } else { Freshness::Stale };
+    let flaw = match &member.stage {
+        Stage::Creating(_) => "is not ready",
+        Stage::Failed { .. } => "has failed",
+        Stage::Leaving => "is leaving",
+        Stage::Available if !matches!(member.holder, Holder::Pool(_)) => "is not warm",
+        Stage::Available if !strategy.hands_out(freshness) => "is stale",
+        Stage::Available => return None,
+    };
+    Some(violation(Law::OnlyGoodOnes, format!("{} {flaw} and was handed out", member.key)))
+}
+
+/// Laws 2, 4, 5 and 7 on what a pool's planner decided from a view.
+pub fn pool_plan(view: &PoolView, plan: &PoolPlan) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let members: BTreeMap<&Key, &Member> =
+        view.members.iter().map(|member| (&member.key, member)).collect();
+    let bounds = bounds(view, plan.status.desired);
+    let mut removed = BTreeSet::new();
+    let (mut created, mut adopted) = (0, 0);
+    for action in &plan.actions {
+        match action {
+            PoolAction::Create { count, .. } => created += count,
+            PoolAction::Adopt { .. } => adopted += 1,
+            PoolAction::Delete { key, precondition, .. } => {
+                let Some(member) = members.get(key).filter(|member| member.uid == precondition.uid)
+                else {
+                    found.push(violation(
+                        Law::ClaimedIsSafe,
+                        format!("{key} is removed and was never seen"),
+                    ));
+                    continue;
+                };
+                found.extend(removal(member, &view.uid));
+                if view.pending.handed_out.contains(&member.uid) {
+                    found.push(violation(
+                        Law::ClaimedIsSafe,
+                        format!("{key} was handed out and is removed"),
+                    ));
+                }
+                removed.insert(member.uid.clone());
+            }
+        }
+    }
+    let census = Census::take(view);
+    let counts = census.counts();
+    let taken = counts.warm + counts.leaving + census.unseen;
+    if created + adopted > 0 && taken + created + adopted > bounds.ceiling {
+        let message = format!(
+            "{taken} exist, {created} are made and {adopted} adopted; at most {} may be",
+            bounds.ceiling
+        );
+        found.push(violation(Law::Ceiling, message));
+    }
+    found.extend(floor(view, &census, &removed, bounds));
+    if counts != plan.status.counts {
+        found.push(violation(
+            Law::HonestCounts,
+            format!("{:?} instead of {counts:?}", plan.status.counts),
+        ));
+    }
+    found
+}
+
+/// Law 5: of the available sandboxes a plan removes so many that fewer than the floor are left.
+fn floor(
+    view: &PoolView,
+    census: &Census,
+    removed: &BTreeSet<Uid>,
+    bounds: Bounds,
+) -> Option<Violation> {
+    if !matches!(view.strategy, Strategy::RollingUpdate(_)) {
+        return None;
+    }
+    let available =
+        census.warm.iter().map(|warm| warm.member).filter(|member| member.is_available());
+    let (gone, left): (Vec<&Member>, Vec<&Member>) =
+        available.partition(|member| removed.contains(&member.uid));
+    (!gone.is_empty() && left.len() < bounds.floor as usize).then(|| {
+        violation(
+            Law::Floor,
+            format!("{} are left available, at least {} have to be", left.len(), bounds.floor),
+        )
+    })
+}
+
+/// How many a pool may have and must keep, while a rollout may be going on.
+fn bounds(view: &PoolView, desired: u32) -> Bounds {
+    let mut bounds = match view.strategy {
+        Strategy::RollingUpdate(budget) => budget.bounds(desired),
+        Strategy::Recreate | Strategy::OnReplenish => Bounds { floor: desired, ceiling: desired },
+    };
+    if let Target::Buffer { max_total, .. } = view.target {
+        bounds.ceiling = bounds.ceiling.min(max_total.saturating_sub(view.claimed));
+    }
+    bounds
+}

@@ -33,7 +33,7 @@ pub struct Shelf {
     places: BTreeMap<Key, Place>,
     fresh: Rack,
     stale: Rack,
-    /// On their way, of the current revision and not in trouble, by when they were created.
+    /// On their way, of the current revision and not in trouble, by when their start began.
     creating: BTreeSet<(Timestamp, Key)>,
     /// Claims that wait, first come first.
     line: BTreeSet<(Timestamp, Key)>,
@@ -155,7 +155,7 @@ impl Shelf {
         }
         let freshness = self.freshness(&member);
         let spot = match &member.stage {
-            Stage::Available { since } => Spot::Ready(freshness, *since),
+            Stage::Available => Spot::Ready(freshness, member.since),
             Stage::Creating(None) if freshness == Freshness::Fresh => Spot::Creating,
             _ => Spot::Aside,
         };
@@ -164,7 +164,7 @@ impl Shelf {
                 self.rack(*freshness).insert(*since, &member.key, &member.node)
             }
             Spot::Creating => {
-                self.creating.insert((member.created, member.key.clone()));
+                self.creating.insert((member.since, member.key.clone()));
             }
             Spot::Aside => {}
         }
@@ -182,7 +182,7 @@ impl Shelf {
                 self.rack(freshness).remove(since, key, &place.member.node)
             }
             Spot::Creating => {
-                self.creating.remove(&(place.member.created, key.clone()));
+                self.creating.remove(&(place.member.since, key.clone()));
             }
             Spot::Aside => {}
         }

@@ -23,6 +23,8 @@ pub struct Member {
     pub revision: Revision,
     /// How far it got.
     pub stage: Stage,
+    /// Since when. For one that was ready and is not any more this is later than its creation, and its time to become ready begins anew.
+    pub since: Timestamp,
     /// The node its pod runs on.
     pub node: Option<NodeName>,
 }
@@ -35,7 +37,7 @@ impl Member {
 
     /// Whether it could be handed out as far as its stage goes.
     pub fn is_available(&self) -> bool {
-        matches!(self.stage, Stage::Available { .. })
+        self.stage == Stage::Available
     }
 
     /// Whether it is on its way out.
@@ -62,11 +64,8 @@ pub enum Holder {
 pub enum Stage {
     /// On its way to ready, perhaps in trouble.
     Creating(Option<Trouble>),
-    /// Ready, with an address, since then.
-    Available {
-        /// When it became ready.
-        since: Timestamp,
-    },
+    /// Ready, with an address.
+    Available,
     /// Its process or pod ended; it will not become ready again.
     Failed {
         /// What the pod said, if anything.

@@ -59,6 +59,10 @@ impl Sandbox {
             holder: self.holder(),
             revision: revision::of_sandbox(self),
             stage: self.stage(trouble),
+            since: self
+                .ready()
+                .and_then(|ready| ready.last_transition_time)
+                .unwrap_or(self.metadata.created()),
             node: (!self.status.node_name.is_empty())
                 .then(|| NodeName::new(&self.status.node_name)),
         }
@@ -72,9 +76,7 @@ impl Sandbox {
             return Stage::Failed { message: finished.message.clone() };
         }
         match self.ready() {
-            Some(ready) if ready.is_true() => Stage::Available {
-                since: ready.last_transition_time.unwrap_or(self.metadata.created()),
-            },
+            Some(ready) if ready.is_true() => Stage::Available,
             Some(ready)
                 if matches!(
                     ready.reason.as_str(),

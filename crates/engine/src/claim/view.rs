@@ -105,7 +105,7 @@ pub struct Offer {
     pub strategy: Strategy,
     /// A sandbox that is ready and that no earlier claim waits for.
     pub candidate: Option<Candidate>,
-    /// The sandbox being created that this claim would get, counting those before it in line: when its creation began.
+    /// The sandbox being created that this claim would get, counting those before it in line: when its start began.
     pub in_flight: Option<Timestamp>,
     /// How many claims wait before this one.
     pub ahead: u32,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// The members of a pool, told apart, each list in the order of names.
 #[derive(Debug)]
-pub(super) struct Census<'a> {
+pub(crate) struct Census<'a> {
     /// Warm and not leaving, as far as we know.
     pub warm: Vec<Warm<'a>>,
     /// On their way out, seen or asked for. They still take room.
@@ -20,7 +20,7 @@ pub(super) struct Census<'a> {
 
 /// A warm member with what its revision means to the pool.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Warm<'a> {
+pub(crate) struct Warm<'a> {
     pub member: &'a Member,
     pub freshness: Freshness,
 }
@@ -39,16 +39,17 @@ impl<'a> Census<'a> {
         let ours = Holder::Pool(view.uid.clone());
         for member in &members {
             let counted = Warm { member, freshness: freshness(view, member) };
-            if member.holder == Holder::Nobody && !member.is_leaving() {
-                if !view.pending.deleting.contains(&member.uid) {
-                    census.orphans.push(counted);
-                }
-            } else if member.holder == ours && !view.pending.handed_out.contains(&member.uid) {
-                if member.is_leaving() || view.pending.deleting.contains(&member.uid) {
+            let deleting = member.is_leaving() || view.pending.deleting.contains(&member.uid);
+            if view.pending.handed_out.contains(&member.uid) {
+                // A claim's by now, whatever the cache says.
+            } else if member.holder == ours {
+                if deleting {
                     census.leaving += 1;
                 } else {
                     census.warm.push(counted);
                 }
+            } else if member.holder == Holder::Nobody && !deleting {
+                census.orphans.push(counted);
             }
         }
         let seen: BTreeSet<_> = members.iter().map(|member| &member.key).collect();

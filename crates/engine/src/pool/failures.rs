@@ -14,9 +14,8 @@ use jiff::Timestamp;
 /// busy, and its user can read the logs meanwhile.
 pub(super) fn replace(view: &PoolView, census: &Census, draft: &mut Draft, now: Timestamp) {
     // Somebody became ready after the last failure: whatever it was, it is over.
-    let recovered = census.warm.iter().any(|warm| match warm.member.stage {
-        Stage::Available { since } => view.backoff.last.is_some_and(|last| since > last),
-        _ => false,
+    let recovered = census.warm.iter().any(|warm| {
+        warm.member.is_available() && view.backoff.last.is_some_and(|last| warm.member.since > last)
     });
     if recovered {
         draft.backoff = Backoff::default();
@@ -35,7 +34,7 @@ pub(super) fn replace(view: &PoolView, census: &Census, draft: &mut Draft, now: 
     if let Some(until) = draft.backoff.until().filter(|until| now < *until) {
         draft.wake(until);
         let message = format!(
-            "{} starts in a row failed, the last one being {}: {}; the next one is tried at {until}",
+            "{} starts in a row failed, the last one being {}: {}; the next one is tried at {until:.0}",
             draft.backoff.failures, first.member.key.name, why.message
         );
         draft.held_back =
@@ -60,12 +59,12 @@ enum Judgement {
 fn judge(view: &PoolView, warm: &Warm, now: Timestamp) -> Judgement {
     let member = warm.member;
     match &member.stage {
-        Stage::Available { .. } | Stage::Leaving => Judgement::Sound,
+        Stage::Available | Stage::Leaving => Judgement::Sound,
         Stage::Failed { message } => Judgement::Broken(Reason::new(Code::Failed, message.clone())),
         Stage::Creating(Some(trouble)) if trouble.kind.is_waiting_for_a_place() => Judgement::Sound,
         Stage::Creating(trouble) => {
             let grace = view.settings.readiness_grace;
-            let Ok(deadline) = member.created.checked_add(grace) else { return Judgement::Sound };
+            let Ok(deadline) = member.since.checked_add(grace) else { return Judgement::Sound };
             if now < deadline {
                 return Judgement::WatchUntil(deadline);
             }

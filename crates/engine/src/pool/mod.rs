@@ -11,6 +11,7 @@ mod status;
 mod target;
 mod view;
 
+pub(crate) use census::Census;
 pub use plan::plan;
 pub use view::*;
 

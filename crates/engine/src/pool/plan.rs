@@ -1,9 +1,10 @@
 //! The plan of a pool, step by step.
 
 use super::census::{Census, Warm, count};
-use super::view::{PoolAction, PoolPlan, PoolStatus, PoolView, TemplateState};
+use super::view::{PoolAction, PoolPlan, PoolStatus, PoolView, Target, TemplateState};
 use super::{failures, orphans, size, status, target};
 use crate::backoff::Backoff;
+use crate::check;
 use crate::ids::Uid;
 use crate::reason::{Code, Reason};
 use crate::rollout::{self, Strategy};
@@ -44,13 +45,15 @@ pub fn plan(view: &PoolView, now: Timestamp) -> PoolPlan {
     };
     let mut reasons = draft.reasons;
     reasons.extend(conditions.iter().map(|condition| condition.reason.clone()));
-    PoolPlan {
+    let plan = PoolPlan {
         actions: draft.actions,
         status: PoolStatus { counts, desired, revision, conditions },
         wake_at: draft.wake_at,
         reasons,
         backoff: draft.backoff,
-    }
+    };
+    debug_assert_eq!(check::pool_plan(view, &plan), Vec::new(), "a plan broke a law");
+    plan
 }
 
 /// Removes stale members as the strategy says, and returns the bounds that hold meanwhile.
@@ -68,7 +71,11 @@ fn retire(view: &PoolView, census: &Census, desired: u32, draft: &mut Draft) -> 
             steady
         }
         Strategy::RollingUpdate(budget) => {
-            let bounds = budget.bounds(desired);
+            let mut bounds = budget.bounds(desired);
+            if let Target::Buffer { max_total, .. } = view.target {
+                // A surge is still part of the whole, which has a limit of its own.
+                bounds.ceiling = bounds.ceiling.min(max_total.saturating_sub(view.claimed));
+            }
             let (ready, unready): (Vec<&Warm>, Vec<&Warm>) =
                 stale.into_iter().partition(|warm| warm.member.is_available());
             // One that is not ready serves nobody and only takes the place of a fresh one.
@@ -153,9 +160,9 @@ impl Draft {
         census.warm.iter().filter(|warm| !self.gone.contains(&warm.member.uid))
     }
 
-    /// How many this plan removes.
-    pub fn deleted(&self) -> u32 {
-        count(self.gone.iter())
+    /// How many of the warm ones this plan removes.
+    pub fn removed(&self, census: &Census) -> u32 {
+        count(census.warm.iter().filter(|warm| self.gone.contains(&warm.member.uid)))
     }
 
     /// Why this plan could not make all that is missing, if so.

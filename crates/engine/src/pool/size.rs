@@ -30,7 +30,7 @@ fn worth(warm: &Warm) -> impl Ord + use<> {
         Stage::Failed { .. } | Stage::Leaving => 0,
         Stage::Creating(Some(_)) => 1,
         Stage::Creating(None) => 2,
-        Stage::Available { .. } => 3,
+        Stage::Available => 3,
     };
     (rank, warm.is_fresh(), Reverse(warm.member.created), warm.member.key.clone())
 }
@@ -55,7 +55,8 @@ pub(super) fn grow(
         return;
     }
     let TemplateState::Found { revision, .. } = &view.template else { return };
-    let taken = staying + census.unseen + census.leaving + draft.deleted();
+    let leaving = census.leaving + draft.removed(census);
+    let taken = staying + census.unseen + leaving;
     let room = bounds.ceiling.saturating_sub(taken);
     let batch = view.settings.batch;
     let create = missing.min(room).min(batch);
@@ -66,10 +67,9 @@ pub(super) fn grow(
                 format!("{} are missing, {batch} are made at a time", sandboxes(missing)),
             )
         } else {
-            let leaving = census.leaving + draft.deleted();
             Reason::new(
                 Code::AtCeiling,
-                format!("{} more can be made only when others are gone: {taken} of at most {} exist, {leaving} of them are leaving", missing - create, bounds.ceiling),
+                format!("{} wait for others to be gone: {taken} of at most {} exist, {leaving} of them leaving", sandboxes(missing - create), bounds.ceiling),
             )
             .waiting_for(WaitsFor::Pool(view.key.clone()))
         };

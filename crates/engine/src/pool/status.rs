@@ -101,6 +101,18 @@ fn progress(view: &PoolView, census: &Census, desired: u32, draft: &Draft) -> (b
             ),
         );
     }
+    if counts.available < desired && draft.backoff.failures > 0 {
+        let message = format!(
+            "{} of {} ready; {} starts in a row failed, the next one is on its way",
+            counts.available,
+            sandboxes(desired),
+            draft.backoff.failures
+        );
+        return (
+            true,
+            Reason::new(Code::Failed, message).waiting_for(WaitsFor::Pool(view.key.clone())),
+        );
+    }
     if starting > 0 {
         let message = format!(
             "{} of {} ready, {starting} being started",
