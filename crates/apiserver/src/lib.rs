@@ -11,6 +11,7 @@
 //! changed, never to be served.
 
 pub mod auth;
+pub mod discovery;
 pub mod in_process;
 pub mod patch;
 pub mod protobuf;
@@ -28,6 +29,7 @@ mod gc;
 mod kinds;
 mod namespaces;
 mod object;
+mod openapi;
 mod rest;
 mod server;
 mod status;

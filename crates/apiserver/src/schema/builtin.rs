@@ -32,7 +32,7 @@ const FREE_FORM: [&str; 6] = [
 ];
 
 /// Keyword of our data beside the published ones: items of a built-in list must differ in this field.
-const UNIQUE_BY: &str = "x-unique-by";
+pub(crate) const UNIQUE_BY: &str = "x-unique-by";
 
 struct BuiltIn {
     definitions: BTreeMap<String, Value>,
