@@ -1,0 +1,5 @@
+//! Stories of pods on a node, told through the Kubernetes API alone. Those with real containers need root.
+
+mod pretended;
+mod real;
+mod world;
