@@ -20,9 +20,13 @@
 //! # }
 //! ```
 
+mod faults;
+
 use std::ops::Deref;
 
 use jiff::Timestamp;
+
+pub use faults::{Fault, Faults, Faulty, Lists, Rule};
 
 use crate::auth::Identity;
 use crate::clock::{Clock, Ids};
@@ -61,6 +65,13 @@ impl TestServer {
     /// A service for `kube::Client::new`, with every right.
     pub fn service(&self) -> InProcess {
         self.server.service(Identity::system("test"))
+    }
+}
+
+impl TestServer {
+    /// Faults to put in front of [`TestServer::service`]: `faults.layer(server.service())`.
+    pub fn faults(&self, seed: u64) -> Faults {
+        Faults::seeded(seed, self.store())
     }
 }
 

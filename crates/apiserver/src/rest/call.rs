@@ -11,6 +11,7 @@ use super::negotiate::{self, BodyFormat, Form};
 use super::options::FieldValidation;
 use super::path::{QueryPairs, ResourcePath};
 use super::show;
+use super::tables::Tables;
 use crate::auth::Identity;
 use crate::kinds::Served;
 use crate::object::Object;
@@ -57,11 +58,16 @@ impl Call<'_> {
         let bytes = match self.form()? {
             Form::Object => self.api.show(&self.served, object)?,
             Form::Metadata => show::metadata_only(object),
-            Form::Table => super::tables::one(self.api, &self.served, object)?,
+            Form::Table => self.tables()?.one(self.api, &self.served, object)?,
         };
         let mut response = json(code, bytes);
         self.warn(&mut response, warnings);
         Ok(response)
+    }
+
+    /// Makes the tables of this request.
+    pub(crate) fn tables(&self) -> Result<Tables, ApiError> {
+        Tables::new(&self.served, self.query.get("includeObject"))
     }
 
     /// Adds warnings: those of this request, and the one of a deprecated version.

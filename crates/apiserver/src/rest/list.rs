@@ -33,7 +33,10 @@ pub(crate) async fn list(call: &Call<'_>, options: &ListOptions) -> Result<Respo
     let selection = Selection::parse(call, options)?;
     let page = page(call, options, &selection).await?;
     let mut response = match form {
-        Form::Table => super::tables::page(call, &page)?,
+        Form::Table => {
+            let table = call.tables()?.page(call.api, &call.served, &page)?;
+            json(StatusCode::OK, table)
+        }
         Form::Object | Form::Metadata => json(StatusCode::OK, render(call, &page, form)?),
     };
     call.warn(&mut response, &[]);
@@ -126,7 +129,7 @@ pub(crate) async fn wait_for(call: &Call<'_>, revision: Revision) -> Result<(), 
 }
 
 /// The list as JSON, its items as they are stored.
-pub(crate) fn render(call: &Call<'_>, page: &Page, form: Form) -> Result<Vec<u8>, ApiError> {
+fn render(call: &Call<'_>, page: &Page, form: Form) -> Result<Vec<u8>, ApiError> {
     let served = &call.served;
     let (kind, api_version) = match form {
         Form::Metadata => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1".to_owned()),

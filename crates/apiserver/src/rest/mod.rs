@@ -36,7 +36,7 @@ pub(crate) use metadata::{label_problem, subdomain_problem};
 pub(crate) use options::{
     DeleteOptions, Effectiveness, FieldValidation, Propagation, WriteOptions,
 };
-pub(crate) use path::ResourcePath;
+pub(crate) use path::{QueryPairs, ResourcePath};
 pub(crate) use update::{Part, modify, nothing_holds};
 
 use crate::auth::Identity;
@@ -47,7 +47,6 @@ use crate::store::WriteError;
 use crate::streams::Streamed;
 use call::Call;
 use options::ListOptions;
-use path::QueryPairs;
 use update::Part::{Finalize, Main};
 
 /// Answers a request whose path names a resource.

@@ -7,14 +7,16 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
+use serde_json::json;
 use tokio::time::Instant;
 
-use super::call::{Call, json};
+use super::call::{self, Call};
 use super::list::wait_for;
 use super::negotiate::Form;
 use super::options::ListOptions;
 use super::selection::Selection;
 use super::show;
+use super::tables::Tables;
 use crate::kinds::Served;
 use crate::object::{Object, Revision};
 use crate::server::Api;
@@ -33,7 +35,17 @@ const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// Initial objects sent in one piece: large enough that a frame's cost is spread, small enough to begin at once.
 const PIECE: usize = 128;
 
-const END_OF_INITIAL: &str = r#""annotations":{"k8s.io/initial-events-end":"true"},"#;
+/// The annotation of the bookmark that ends the initial objects.
+const END_OF_INITIAL: &str = "k8s.io/initial-events-end";
+
+/// What a bookmark says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Marks {
+    /// How far the watch has come.
+    Place,
+    /// The same, and that everything there was has been sent.
+    EndOfInitial,
+}
 
 pub(crate) async fn watch(call: &Call<'_>, options: &ListOptions) -> Result<Response, ApiError> {
     let form = call.form()?;
@@ -48,6 +60,7 @@ pub(crate) async fn watch(call: &Call<'_>, options: &ListOptions) -> Result<Resp
         namespace: namespace.map(str::to_owned),
         selection,
         form,
+        tables: call.tables()?,
     };
     let revision = options.revision.filter(|revision| *revision > Revision(0));
     let from_state = options.send_initial || revision.is_none();
@@ -92,14 +105,14 @@ pub(crate) async fn watch(call: &Call<'_>, options: &ListOptions) -> Result<Resp
         let piece = running.next().await?;
         Some((Ok::<_, std::convert::Infallible>(piece), running))
     });
-    let mut response = json(StatusCode::OK, Body::from_stream(stream));
+    let mut response = call::json(StatusCode::OK, Body::from_stream(stream));
     call.warn(&mut response, &[]);
     Ok(response)
 }
 
 fn stream_of(pieces: Vec<Bytes>) -> Response {
     let stream = futures::stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>));
-    json(StatusCode::OK, Body::from_stream(stream))
+    call::json(StatusCode::OK, Body::from_stream(stream))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -160,7 +173,7 @@ impl Running {
                     let last = self.deadline.checked_sub(LAST_BOOKMARK).unwrap_or(now);
                     self.next_bookmark = if last > now { last.min(now + BOOKMARK_EVERY) } else { self.deadline + BOOKMARK_EVERY };
                     if let Some(revision) = self.watch.position() {
-                        return Some(self.encoder.bookmark(revision, ""));
+                        return Some(self.encoder.bookmark(revision, Marks::Place));
                     }
                 }
             }
@@ -181,7 +194,7 @@ impl Running {
         }
         if self.initial.is_empty() {
             if let Some(revision) = self.end_mark.take() {
-                piece.extend_from_slice(&self.encoder.bookmark(revision, END_OF_INITIAL));
+                piece.extend_from_slice(&self.encoder.bookmark(revision, Marks::EndOfInitial));
             }
         }
         (!piece.is_empty()).then(|| piece.into())
@@ -195,6 +208,7 @@ struct Encoder {
     namespace: Option<String>,
     selection: Selection,
     form: Form,
+    tables: Tables,
 }
 
 impl Encoder {
@@ -236,23 +250,30 @@ impl Encoder {
         let body = match self.form {
             Form::Object => self.api.show(&self.served, object)?,
             Form::Metadata => show::metadata_only(object),
-            Form::Table => super::tables::one(&self.api, &self.served, object)?,
+            Form::Table => self.tables.one(&self.api, &self.served, object)?,
         };
         line(kind, &body, out);
         Ok(())
     }
 
-    fn bookmark(&self, revision: Revision, annotations: &str) -> Bytes {
+    fn bookmark(&mut self, revision: Revision, marks: Marks) -> Bytes {
         let (kind, api_version) = match self.form {
             Form::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
             Form::Object | Form::Table => {
                 (self.served.kind.kind.as_str(), self.served.api_version())
             }
         };
-        let object = format!(
-            r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{{annotations}"resourceVersion":"{revision}","creationTimestamp":null}}}}"#
-        );
-        let body = object.into_bytes();
+        let mut object = json!({
+            "kind": kind, "apiVersion": api_version,
+            "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null},
+        });
+        if marks == Marks::EndOfInitial {
+            object["metadata"]["annotations"] = json!({END_OF_INITIAL: "true"});
+        }
+        let body = match self.form {
+            Form::Table => self.tables.bookmark(&object, revision),
+            Form::Object | Form::Metadata => object.to_string().into(),
+        };
         let mut out = Vec::with_capacity(body.len() + 40);
         line("BOOKMARK", &body, &mut out);
         out.into()

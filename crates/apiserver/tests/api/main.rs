@@ -1,6 +1,7 @@
 //! Stories of the API server, told through its router in process.
 
 mod client;
+mod clients;
 mod collections;
 mod definitions;
 mod deletion;
