@@ -166,6 +166,7 @@ impl Catalog {
                 let document = cached.get_or_init(|| Document::new(&self.aggregate(core, version)));
                 return Some(document.answer(headers, version.content_type(), "public"));
             }
+            (["version"], _) => version_info(),
             (["api"], Form::Legacy) => json!({
                 "kind": "APIVersions",
                 "versions": versions(&self.kinds, ""),
@@ -275,6 +276,21 @@ impl Catalog {
             "items": items,
         })
     }
+}
+
+/// The version of Kubernetes whose API this is. Clients parse `gitVersion` and compare it with their own.
+fn version_info() -> Value {
+    json!({
+        "major": "1",
+        "minor": "36",
+        "gitVersion": concat!("v1.36.0+sandbank-", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+    })
 }
 
 fn aggregated_resource(kind: &Kind, version: &Version) -> Value {

@@ -265,6 +265,13 @@ async fn answer(api: &Api, request: Request<Body>) -> Result<Response, ApiError>
     if let Some(path) = ResourcePath::parse(uri.path()) {
         return rest::serve(api, path, identity, request).await;
     }
+    let kinds = api.kinds.now();
+    let now = api.clock.now();
+    let document =
+        kinds.catalog().answer(request.method(), uri.path(), uri.query(), request.headers(), now);
+    if let Some(document) = document {
+        return Ok(document);
+    }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match uri.path().trim_end_matches('/') {
         "/healthz" | "/livez" | "/readyz" if reads => Ok((StatusCode::OK, "ok").into_response()),

@@ -1,11 +1,12 @@
 //! Which kinds are served at this moment. Read on every request, replaced as a whole when definitions change.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
 use super::{Kind, Scope, Version, builtin};
+use crate::discovery::Catalog;
 use crate::object::{Key, ResourceId};
 use crate::status::{ApiError, Named};
 
@@ -29,9 +30,15 @@ const GROUPS_TO_COME: [&str; 11] = [
 #[derive(Debug, Default)]
 pub struct Kinds {
     kinds: BTreeMap<(String, String), Arc<Kind>>,
+    catalog: OnceLock<Catalog>,
 }
 
 impl Kinds {
+    /// What discovery says of them; written at the first question and kept as long as the kinds stay the same.
+    pub fn catalog(&self) -> &Catalog {
+        self.catalog.get_or_init(|| Catalog::new(self.iter().cloned()))
+    }
+
     /// All kinds, by group and plural name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
         self.kinds.values()
@@ -153,7 +160,7 @@ impl Registry {
     pub fn replace_custom(&self, custom: Vec<Arc<Kind>>) {
         let all = builtin::all().iter().cloned().chain(custom);
         let kinds = all.map(|kind| ((kind.group.clone(), kind.plural.clone()), kind)).collect();
-        self.current.store(Arc::new(Kinds { kinds }));
+        self.current.store(Arc::new(Kinds { kinds, catalog: OnceLock::new() }));
         self.replaced.send_replace(());
     }
 

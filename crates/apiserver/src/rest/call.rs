@@ -15,6 +15,7 @@ use super::tables::Tables;
 use crate::auth::Identity;
 use crate::kinds::Served;
 use crate::object::Object;
+use crate::protobuf::{self, ProtobufError};
 use crate::schema::decode::{self, Decoded};
 use crate::server::Api;
 use crate::status::ApiError;
@@ -99,10 +100,13 @@ pub(crate) fn decode_object(headers: &HeaderMap, body: &Bytes) -> Result<Decoded
         BodyFormat::Json => decode::json(body).map_err(|error| unreadable(error.to_string()))?,
         BodyFormat::Yaml => decode::yaml(body).map_err(|error| unreadable(error.to_string()))?,
         BodyFormat::Protobuf => {
-            return Err(ApiError::unsupported_media_type(&[
-                "application/json",
-                "application/yaml",
-            ]));
+            let value = protobuf::decode(body).map_err(|error| match error {
+                ProtobufError::UnknownKind { .. } => {
+                    ApiError::unsupported_media_type(&["application/json", "application/yaml"])
+                }
+                error => unreadable(error.to_string()),
+            })?;
+            Decoded { value, duplicates: Vec::new() }
         }
     };
     if !decoded.value.is_object() {
