@@ -296,3 +296,24 @@ async fn an_ordinary_container_cannot_open_the_machine_s_disks() {
     assert_eq!((out.as_str(), exit.code), ("fine\n", 0));
     machine.clear().await;
 }
+
+#[tokio::test]
+async fn our_own_program_cannot_be_overwritten_from_a_container() {
+    let mut machine = Machine::new().await;
+    let mut pod = machine.pod();
+    pod.share_processes = true;
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let setup = machine.container_of(&pod, "main", &["sleep", "1000"], |_| {});
+    let state = machine.runtime.start_container(setup).await.expect("a container");
+    let mut seen = 0;
+    for pid in machine.processes() {
+        let exe = format!("/proc/{pid}/exe");
+        if pid != state.pid {
+            let flags = rustix::fs::statvfs(&exe).expect("it runs").f_flag;
+            assert!(flags.contains(rustix::fs::StatVfsMountFlags::RDONLY), "{exe} is writable");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2, "the shim and the pause process");
+    machine.clear().await;
+}

@@ -7,6 +7,7 @@ mod call;
 mod fake;
 mod holdings;
 mod oci;
+mod program;
 mod spawn;
 
 pub use fake::FakeRuntime;
@@ -166,7 +167,7 @@ pub struct Streams {
     pub stdout: Option<Box<dyn AsyncRead + Send + Unpin>>,
     /// Standard error; absent with a terminal.
     pub stderr: Option<Box<dyn AsyncRead + Send + Unpin>>,
-    /// Terminal sizes (columns, rows); sending on it without a terminal does nothing.
+    /// Terminal sizes (columns, rows). Nobody receives them without a terminal; a failed send is to be ignored.
     pub resize: mpsc::Sender<(u16, u16)>,
     /// Resolves when the command ends. Dropping it ends the command.
     pub exit: futures::future::BoxFuture<'static, Result<Exit, RuntimeError>>,
@@ -283,7 +284,8 @@ pub trait Runtime: Send + Sync + 'static {
         &self,
         to: SocketAddr,
     ) -> impl Future<Output = Result<TcpStream, RuntimeError>> + Send;
-    /// Every pod that is still held, for adoption at start.
+    /// Every pod that is still held, for adoption at start. Exits that happened while nobody watched are in the containers' states;
+    /// one that happens just now may be there and come as an event as well.
     fn pods(&self) -> impl Future<Output = Result<Vec<PodState>, RuntimeError>> + Send;
     /// What happens without being asked. May be taken once.
     fn events(&self) -> mpsc::UnboundedReceiver<RuntimeEvent>;

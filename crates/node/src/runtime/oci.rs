@@ -19,7 +19,9 @@ use super::{
     ContainerId, ContainerSetup, ContainerState, ExecSetup, Holdings, PodId, PodNetwork, PodSetup,
     PodState, Runtime, RuntimeError, RuntimeEvent, Streams,
     call::{self, Answer, Replies, blocking, failed, unexpected},
-    holdings, spawn,
+    holdings,
+    program::Program,
+    spawn,
 };
 use crate::{
     cgroup::Group,
@@ -61,6 +63,7 @@ pub struct OciRuntime {
 
 struct Shared {
     config: OciConfig,
+    program: Arc<Program>,
     groups: Group,
     network: Network,
     pods: Mutex<BTreeMap<PodId, Pod>>,
@@ -86,6 +89,8 @@ impl OciRuntime {
     pub async fn open(config: OciConfig) -> Result<Self, RuntimeError> {
         let (tell, events) = mpsc::unbounded_channel();
         let scanned = config.clone();
+        let program = Program::new(&config.program).map_err(|e| failed("find the shim", e))?;
+        let program = Arc::new(program);
         let (groups, found) = blocking(move || scan(&scanned)).await?;
         let used: BTreeSet<Ipv4Addr> = found.iter().filter_map(|pod| pod.ip).collect();
         let network = config.network.clone();
@@ -94,7 +99,7 @@ impl OciRuntime {
         })
         .await?;
         let pods = Mutex::new(BTreeMap::new());
-        let shared = Arc::new(Shared { config, groups, network, pods, tell });
+        let shared = Arc::new(Shared { config, program, groups, network, pods, tell });
         for found in found {
             let pod = Pod { dir: found.dir, group: found.group, ip: found.ip, child: None };
             shared.pods.lock().insert(found.id.clone(), pod);
@@ -258,8 +263,7 @@ impl Runtime for OciRuntime {
         let ips: Vec<IpAddr> = ip.into_iter().map(IpAddr::V4).collect();
         let group = shared.groups.child(&id.0);
         let dir = setup.dir.join("runtime");
-        let (program, addresses, made) =
-            (shared.config.program.clone(), ips.clone(), group.clone());
+        let (program, addresses, made) = (shared.program.clone(), ips.clone(), group.clone());
         let folder = dir.clone();
         let started = blocking(move || {
             let child = spawn::start(&program, setup, addresses, made, namespace)?;
@@ -307,13 +311,18 @@ impl Runtime for OciRuntime {
         // From here on the end of the shim is expected.
         let Some(pod) = self.shared.pods.lock().remove(id) else { return Ok(()) };
         let Pod { dir, group, ip, child } = pod;
-        blocking(move || {
+        let rest = Pod { dir: dir.clone(), group: group.clone(), ip, child: None };
+        let removed = blocking(move || {
             if let Err(error) = call::ask(&dir, &Request::Remove) {
                 tracing::debug!(%error, "the shim can't remove its pod");
             }
             spawn::finish(child, &group, &dir)
-        })
-        .await?;
+        });
+        if let Err(e) = removed.await {
+            // Kept, so that the next attempt finds what is left.
+            self.shared.pods.lock().insert(id.clone(), rest);
+            return Err(e);
+        }
         if let Some(ip) = ip {
             self.shared.network.release(ip).await;
         }

@@ -9,6 +9,7 @@ use std::{
         unix::{
             fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
             net::UnixStream,
+            process::CommandExt,
         },
     },
     path::{Path, PathBuf},
@@ -16,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PodSetup, RuntimeError, call::failed};
+use super::{PodSetup, RuntimeError, call::failed, program::Program};
 use crate::{
     cgroup::Group,
     shim::{
@@ -57,7 +58,7 @@ pub(super) fn find_handler(handler: &str) -> Result<String, RuntimeError> {
 
 /// Starts the shim of a pod and waits until it is ready. On failure nothing is left.
 pub(super) fn start(
-    program: &Path,
+    program: &Program,
     setup: PodSetup,
     ips: Vec<IpAddr>,
     group: Group,
@@ -103,13 +104,14 @@ fn prepare(dir: &Path, group: &Group, limits: &super::Limits) -> io::Result<()> 
     containers.limit(limits)
 }
 
-fn spawn(program: &Path, dir: &Path) -> io::Result<(Child, UnixStream)> {
+fn spawn(program: &Program, dir: &Path) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_read_timeout(Some(READY_DEADLINE))?;
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(dir.join(SHIM_LOG))?;
-    let child = Command::new(program)
-        .arg(SHIM)
+    let child = Command::new(program.path())
         // For people who look at process lists.
+        .arg0("sandbank-pod")
+        .arg(SHIM)
         .arg(dir)
         // Nothing of ours may reach containers.
         .env_clear()

@@ -154,6 +154,12 @@ impl Machine {
         }
     }
 
+    /// Every process of every pod.
+    pub fn processes(&self) -> Vec<i32> {
+        let group = sandbank_node::cgroup::Group::base(&self.config.group);
+        group.expect("it was made before").processes()
+    }
+
     /// Waits until the container ends.
     pub async fn exit(&mut self, id: &ContainerId) -> Exit {
         let wait = async {
