@@ -14,6 +14,3 @@ mod view;
 pub(crate) use census::Census;
 pub use plan::plan;
 pub use view::*;
-
-#[cfg(test)]
-mod tests;
