@@ -1,0 +1,128 @@
+//! The machine of a simulation: pods become ready after a drawn delay, fail when told to, and end when deleted.
+//!
+//! It behaves like the node agent as seen through the API, and like nothing else: no container, no thread, no clock but
+//! tokio's paused one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures::{StreamExt, pin_mut};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::watcher::{self, Event};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+/// How the machine behaves.
+#[derive(Clone, Debug)]
+pub struct NodeTemper {
+    /// The least and the most time from a pod's creation to its readiness.
+    pub start: (Duration, Duration),
+    /// The least and the most time a deleted pod takes to end.
+    pub end: (Duration, Duration),
+    /// One in so many pods fails instead of becoming ready; 0: none.
+    pub one_fails_in: u32,
+}
+
+impl Default for NodeTemper {
+    fn default() -> Self {
+        Self {
+            start: (Duration::from_millis(200), Duration::from_millis(1500)),
+            end: (Duration::from_millis(1), Duration::from_millis(400)),
+            one_fails_in: 0,
+        }
+    }
+}
+
+/// A pod whose image has this word never becomes ready; the story of a broken template.
+pub const BROKEN_IMAGE: &str = "broken";
+
+/// Runs the machine until it is dropped.
+pub async fn run(client: Client, temper: NodeTemper, seed: u64) {
+    let pods = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &pods);
+    let mut rng = Rng::with_seed(seed);
+    let mut started = BTreeSet::new();
+    let mut ending = BTreeSet::new();
+    let mut work = JoinSet::new();
+    let mut address: u32 = 0;
+    let events = watcher::watcher(api, watcher::Config::default());
+    pin_mut!(events);
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = events.next() => event,
+            Some(_) = work.join_next(), if !work.is_empty() => continue,
+        };
+        let pod = match event {
+            Some(Ok(Event::Apply(pod) | Event::InitApply(pod))) => pod,
+            Some(Ok(_)) => continue,
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the machine's watch broke");
+                continue;
+            }
+            None => return,
+        };
+        let uid = pod.uid().unwrap_or_default();
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(client.clone(), &pod.namespace().unwrap_or_default(), &pods);
+        if pod.metadata.deletion_timestamp.is_some() {
+            if ending.insert(uid.clone()) {
+                let wait = draw(&mut rng, temper.end);
+                work.spawn(end(api, pod.name_any(), uid, wait));
+            }
+        } else if started.insert(uid) {
+            address += 1;
+            let wait = draw(&mut rng, temper.start);
+            let image = pod.data["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+            let fate = if image.contains(BROKEN_IMAGE) {
+                Fate::NeverReady
+            } else if temper.one_fails_in > 0 && rng.u32(..temper.one_fails_in) == 0 {
+                Fate::Fails
+            } else {
+                Fate::Ready
+            };
+            work.spawn(start(api, pod.name_any(), wait, fate, address));
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Fate {
+    Ready,
+    Fails,
+    NeverReady,
+}
+
+async fn start(api: Api<DynamicObject>, name: String, wait: Duration, fate: Fate, address: u32) {
+    tokio::time::sleep(wait).await;
+    let ready = |status: &str| {
+        json!([
+            {"type": "PodScheduled", "status": "True"},
+            {"type": "Ready", "status": status},
+        ])
+    };
+    let [_, b, c, d] = (0x0a58_0000 + address).to_be_bytes();
+    let ip = format!("10.{b}.{c}.{d}");
+    let status = match fate {
+        Fate::Ready => json!({"phase": "Running", "conditions": ready("True"), "podIP": ip, "podIPs": [{"ip": ip}]}),
+        Fate::Fails => json!({"phase": "Failed", "conditions": ready("False"), "podIP": ip, "podIPs": [{"ip": ip}]}),
+        Fate::NeverReady => json!({"phase": "Pending", "conditions": ready("False")}),
+    };
+    // The pod may be gone by now; that is its own affair.
+    let patch = Patch::Merge(json!({"status": status}));
+    let _ = api.patch_status(&name, &PatchParams::default(), &patch).await;
+}
+
+async fn end(api: Api<DynamicObject>, name: String, uid: String, wait: Duration) {
+    tokio::time::sleep(wait).await;
+    let mut now = DeleteParams::default().grace_period(0);
+    now.preconditions = Some(kube::api::Preconditions { uid: Some(uid), resource_version: None });
+    let _ = api.delete(&name, &now).await;
+}
+
+fn draw(rng: &mut Rng, (least, most): (Duration, Duration)) -> Duration {
+    least + Duration::from_micros(rng.u64(..=(most - least).as_micros() as u64))
+}
