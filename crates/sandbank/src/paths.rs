@@ -65,6 +65,16 @@ impl DataDir {
         })
     }
 
+    /// Certificates and tokens of the server.
+    pub fn credentials(&self) -> PathBuf {
+        self.0.join("credentials")
+    }
+
+    /// The objects.
+    pub fn store(&self) -> PathBuf {
+        self.0.join("objects.redb")
+    }
+
     /// The administrator's kubeconfig that `up` writes (mode 0600).
     pub fn kubeconfig(&self) -> PathBuf {
         self.0.join("kubeconfig")

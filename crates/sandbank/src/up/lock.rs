@@ -33,27 +33,7 @@ impl Lock {
     /// Makes the directory (0700) if need be and takes it, or says who has it.
     pub fn take(dir: &DataDir) -> Result<Self, Error> {
         let shown = dir.path().display();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.path()).map_err(|e| {
-            Error::refused(
-                format!("the data directory {shown}"),
-                format!("it cannot be made: {e}"),
-                "name another with --data-dir DIR",
-            )
-        })?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(file_of(dir))
-            .map_err(|e| {
-                Error::refused(
-                    format!("the data directory {shown}"),
-                    format!("it cannot be written: {e}"),
-                    "make it writable, or name another with --data-dir DIR",
-                )
-            })?;
+        let file = open(dir)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 let mut lock = Self { file };
@@ -61,25 +41,34 @@ impl Lock {
                 Ok(lock)
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let holder = read(&mut &file);
+                let who = match read(&mut &file) {
+                    Some(Holder { pid, listen: Some(listen) }) => {
+                        format!("the server with process id {pid} uses it and listens on {listen}")
+                    }
+                    Some(Holder { pid, listen: None }) => {
+                        format!("the server with process id {pid} uses it")
+                    }
+                    None => "another server uses it".into(),
+                };
                 Err(Error::refused(
                     format!("the data directory {shown}"),
-                    match holder {
-                        Some(Holder { pid, listen: Some(listen) }) => {
-                            format!("the server with process id {pid} uses it and listens on {listen}")
-                        }
-                        Some(Holder { pid, listen: None }) => {
-                            format!("the server with process id {pid} uses it")
-                        }
-                        None => "another server uses it".into(),
-                    },
-                    format!("use that server, stop it with `sandbank down --data-dir {shown}`, or name another directory"),
+                    who,
+                    format!(
+                        "use that server, stop it with `sandbank down --data-dir {shown}`, or name another directory"
+                    ),
                 ))
             }
             Err(e) => Err(anyhow::Error::new(e).context(format!("cannot lock {shown}")).into()),
         }
     }
 
+    /// Waits, without a bound, until nobody has the directory, and takes it. Blocks the thread.
+    pub fn wait(dir: &DataDir) -> Result<Self, Error> {
+        let file = open(dir)?;
+        flock(&file, FlockOperation::LockExclusive)
+            .with_context(|| format!("cannot lock {}", dir.path().display()))?;
+        Ok(Self { file })
+    }
     /// Writes down who holds the directory and where it serves.
     pub fn record(&mut self, listen: Option<SocketAddr>) -> Result<(), Error> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
@@ -92,6 +81,32 @@ impl Lock {
         write(&mut self.file).context("cannot write the lock file")?;
         Ok(())
     }
+}
+
+/// Makes the directory and the file in it if need be.
+fn open(dir: &DataDir) -> Result<File, Error> {
+    let shown = dir.path().display();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.path()).map_err(|e| {
+        Error::refused(
+            format!("the data directory {shown}"),
+            format!("it cannot be made: {e}"),
+            "name another with --data-dir DIR",
+        )
+    })?;
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(file_of(dir))
+        .map_err(|e| {
+            Error::refused(
+                format!("the data directory {shown}"),
+                format!("it cannot be written: {e}"),
+                "make it writable, or name another with --data-dir DIR",
+            )
+        })
 }
 
 /// Who holds the directory now; none if nobody does.
