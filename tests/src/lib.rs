@@ -1,1 +1,3 @@
-//! end to end
+//! What the end-to-end tests share: the simulator.
+
+pub mod simulator;

@@ -35,11 +35,10 @@ pub async fn run(global: &Global, args: ControllerArgs) -> Result<(), Error> {
     let mut terminated = signal(SignalKind::terminate()).context("cannot listen to SIGTERM")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("cannot listen to Ctrl-C")?;
     let server = Server::connect(global).await?;
-    let version = server
-        .client
-        .apiserver_version()
-        .await
-        .map_err(|e| server.explain("the API server", "name another with --kubeconfig FILE", e))?;
+    let version =
+        server.client.apiserver_version().await.map_err(|e| {
+            server.explain("the API server", "name another with --kubeconfig FILE", e)
+        })?;
 
     let mut options = controllers::Options::default();
     if !args.no_leader_election {

@@ -23,6 +23,10 @@ pub fn start() -> Result<(), Error> {
         Err(_) => EnvFilter::new(DEFAULT),
     };
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::env::var(FORM).is_ok_and(|form| form == "json") { logs.json().init() } else { logs.init() }
+    if std::env::var(FORM).is_ok_and(|form| form == "json") {
+        logs.json().init()
+    } else {
+        logs.init()
+    }
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod cli;
 mod controller;
 mod exit;
+mod logging;
 mod output;
 mod paths;
 mod table;

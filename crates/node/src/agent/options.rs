@@ -15,6 +15,13 @@ pub struct Capacity {
     pub pods: u32,
 }
 
+impl Capacity {
+    /// The machine's own processors and memory, and the usual number of pods.
+    pub fn of_machine() -> Self {
+        super::machine_capacity()
+    }
+}
+
 /// What is asked of [`crate::Node::start`].
 #[derive(Clone, Debug)]
 pub struct NodeOptions {

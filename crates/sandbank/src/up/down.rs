@@ -22,7 +22,10 @@ pub async fn down(global: &Global) -> Result<(), Error> {
     let dir = DataDir::resolve(global.data_dir.as_deref())?;
     must_exist(&dir)?;
     let (pods, _lock) = stop(&dir).await?;
-    output::line(format_args!("stopped the server and {pods} of its pods; the data is kept in {}", dir.path().display()))
+    output::line(format_args!(
+        "stopped the server and {pods} of its pods; the data is kept in {}",
+        dir.path().display()
+    ))
 }
 
 /// Does what [`down`] does, then removes the data directory.
@@ -32,7 +35,10 @@ pub async fn reset(global: &Global) -> Result<(), Error> {
     let (pods, _lock) = stop(&dir).await?;
     fs::remove_dir_all(dir.path())
         .with_context(|| format!("cannot remove {}", dir.path().display()))?;
-    output::line(format_args!("stopped the server and {pods} of its pods and removed {}", dir.path().display()))
+    output::line(format_args!(
+        "stopped the server and {pods} of its pods and removed {}",
+        dir.path().display()
+    ))
 }
 
 /// Nothing that is not ours is ever stopped or removed.

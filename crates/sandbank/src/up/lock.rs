@@ -72,7 +72,8 @@ impl Lock {
     /// Writes down who holds the directory and where it serves.
     pub fn record(&mut self, listen: Option<SocketAddr>) -> Result<(), Error> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
-        let text = serde_json::to_string(&Holder { pid, listen }).context("cannot write the lock")?;
+        let text =
+            serde_json::to_string(&Holder { pid, listen }).context("cannot write the lock")?;
         let write = |file: &mut File| -> io::Result<()> {
             file.rewind()?;
             file.set_len(0)?;

@@ -39,7 +39,9 @@ impl FromStr for PodNetwork {
             Some(network) if (SHORTEST_PREFIX..=LONGEST_PREFIX).contains(&network.prefix) => {
                 Ok(network)
             }
-            Some(_) => Err(format!("the prefix must be from /{SHORTEST_PREFIX} to /{LONGEST_PREFIX}")),
+            Some(_) => {
+                Err(format!("the prefix must be from /{SHORTEST_PREFIX} to /{LONGEST_PREFIX}"))
+            }
             None => Err("write an IPv4 network such as 10.88.0.0/16".into()),
         }
     }
@@ -70,7 +72,8 @@ pub async fn start(
     let started = match args.runtime {
         RuntimeKind::Oci => {
             let runtime = OciRuntime::open(config(dir, args.pod_network)).await.map_err(refused)?;
-            options.capacity = args.max_pods.map(|pods| Capacity { pods, ..Capacity::machine() });
+            options.capacity =
+                args.max_pods.map(|pods| Capacity { pods, ..Capacity::of_machine() });
             Node::start(client, runtime, options, stop.clone()).await
         }
         RuntimeKind::Fake => {
@@ -86,7 +89,7 @@ pub async fn start(
         }
     };
     let node = started.context("cannot start the node")?;
-    pods.reach(&node);
+    pods.reach(node.access());
     Ok(node)
 }
 
@@ -137,7 +140,9 @@ mod tests {
     #[test]
     fn a_pod_network_is_an_ipv4_network_of_a_sensible_size() {
         assert!("10.88.0.0/16".parse::<PodNetwork>().is_ok());
-        for wrong in ["", "10.88.0.0", "10.88.0.0/", "10.88.0.0/33", "10.88.0.0/30", "fd00::/64", "x/16"] {
+        for wrong in
+            ["", "10.88.0.0", "10.88.0.0/", "10.88.0.0/33", "10.88.0.0/30", "fd00::/64", "x/16"]
+        {
             assert!(wrong.parse::<PodNetwork>().is_err(), "{wrong}");
         }
     }

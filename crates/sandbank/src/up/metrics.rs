@@ -20,6 +20,7 @@ pub fn router(numbers: Metrics) -> Router {
 async fn answer(numbers: Metrics, request: Request) -> Result<Response, ApiError> {
     let identity =
         request.extensions().get::<Identity>().cloned().unwrap_or_else(Identity::anonymous);
-    Attributes::of(request.method(), request.uri().path(), request.uri().query()).check(&identity)?;
+    Attributes::of(request.method(), request.uri().path(), request.uri().query())
+        .check(&identity)?;
     Ok(([(header::CONTENT_TYPE, TEXT)], numbers.encode()).into_response())
 }

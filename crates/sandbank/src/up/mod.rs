@@ -86,8 +86,11 @@ pub async fn run(global: &Global, args: UpArgs) -> Result<(), Error> {
     let stop_serving = CancellationToken::new();
     let machine = machine::start(&dir, &args, client.clone(), &pods, &stop).await?;
     let controllers = controllers::start(client, controllers::Options::default(), stop.clone());
-    let serving =
-        tokio::spawn(server.clone().serve(listener, controllers.metrics().clone(), stop_serving.clone()));
+    let serving = tokio::spawn(server.clone().serve(
+        listener,
+        controllers.metrics().clone(),
+        stop_serving.clone(),
+    ));
     for path in &kubeconfigs {
         server.write_kubeconfig(path)?;
     }
@@ -106,7 +109,7 @@ pub async fn run(global: &Global, args: UpArgs) -> Result<(), Error> {
         Some(ended) => ended,
         None => controllers.await,
     };
-    machine.stopped().await;
+    machine.stop().await;
     stop_serving.cancel();
     let served = serving.await.context("the listener failed")?;
     server.close().await;

@@ -47,17 +47,19 @@ impl Server {
             ip if ip.is_unspecified() => Vec::new(),
             ip => vec![HostName::Ip(ip)],
         };
-        let credentials = Credentials::open(&dir.credentials(), &names, Timestamp::now())
-            .map_err(|e| Error::Refused {
-                what: "opening the credentials".into(),
-                reason: e.to_string(),
-                next: None,
+        let credentials =
+            Credentials::open(&dir.credentials(), &names, Timestamp::now()).map_err(|e| {
+                Error::Refused {
+                    what: "opening the credentials".into(),
+                    reason: e.to_string(),
+                    next: None,
+                }
             })?;
         let mut builder = ApiServer::builder()
             .store(StoreOptions::Durable { path: dir.store() })
             .pods(Arc::new(pods));
         for kind in x_k8s::Kind::ALL {
-            builder = builder.converter(kind.group(), kind.name(), Arc::new(Versions));
+            builder = builder.converter(kind.group(), kind.as_str(), Arc::new(Versions));
         }
         let api = builder.open().await.map_err(|e| Error::Refused {
             what: format!("opening the store {}", dir.store().display()),
