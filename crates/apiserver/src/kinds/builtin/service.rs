@@ -32,7 +32,7 @@ fn default(service: &mut Value) {
     default_to(spec, "clusterIPs", json!([address]));
     default_to(spec, "ipFamilies", json!(["IPv4"]));
     default_to(spec, "ipFamilyPolicy", "SingleStack");
-    for port in spec["ports"].as_array_mut().into_iter().flatten() {
+    for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
         default_to(port, "protocol", "TCP");
         let number = port["port"].clone();
         default_to(port, "targetPort", number);
@@ -89,8 +89,9 @@ fn default_policy(policy: &mut Value) {
         spec["policyTypes"] = types;
     }
     for direction in ["ingress", "egress"] {
-        for rule in spec[direction].as_array_mut().into_iter().flatten() {
-            for port in rule["ports"].as_array_mut().into_iter().flatten() {
+        // Not by index: that would put a null where nothing was said.
+        for rule in spec.get_mut(direction).and_then(Value::as_array_mut).into_iter().flatten() {
+            for port in rule.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
                 default_to(port, "protocol", "TCP");
             }
         }

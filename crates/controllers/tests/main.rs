@@ -1,0 +1,21 @@
+//! Stories of the controllers against the embedded API server, on one thread with paused time: the same run every time.
+
+extern crate sandbank_controllers as controllers;
+
+mod node;
+mod stage;
+mod wire;
+
+mod stories {
+    mod cold;
+    mod conversion;
+    mod expiry;
+    mod faults;
+    mod leader;
+    mod policy;
+    mod refill;
+    mod rollout;
+    mod suspend;
+    mod warm;
+    mod why;
+}

@@ -1,0 +1,125 @@
+//! Answers are lost, controllers die: what was promised still holds.
+
+use std::collections::BTreeSet;
+
+use controllers::kinds::Kind;
+use http::Method;
+use serde_json::json;
+
+use crate::stage::{Stage, controller};
+use crate::wire::Fault;
+
+async fn filled_pool() -> Stage {
+    let stage = Stage::open().await;
+    stage.template("python", "ready").await;
+    stage.pool("warm", "python", 3, json!({})).await;
+    stage.filled("warm", 3).await;
+    stage
+}
+
+async fn held_by(stage: &Stage, claim: &str) -> Vec<String> {
+    let sandboxes = stage.list(Kind::Sandbox).await;
+    let held =
+        sandboxes.iter().filter(|s| controller(s) == ("SandboxClaim".to_owned(), claim.to_owned()));
+    held.map(|s| s["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bind_whose_answer_is_lost_gives_the_claim_one_sandbox_not_two() {
+    for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
+        let stage = filled_pool().await;
+        stage.wire.break_next(Method::PATCH, "/sandboxes/", fault);
+        stage.claim("c", "warm").await;
+        stage.ready("c").await;
+        assert!(stage.wire.is_whole());
+        assert_eq!(held_by(&stage, "c").await.len(), 1, "{fault:?}");
+        stage.filled("warm", 3).await;
+        assert_eq!(stage.list(Kind::Sandbox).await.len(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_answer_is_lost_is_not_made_twice() {
+    for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
+        let stage = Stage::open().await;
+        stage.template("python", "ready").await;
+        stage.wire.break_next(Method::POST, "/sandboxes", fault);
+        stage.wire.break_next(Method::POST, "/pods", fault);
+        stage.pool("warm", "python", 3, json!({})).await;
+        stage.filled("warm", 3).await;
+        assert!(stage.wire.is_whole());
+        assert_eq!(stage.list(Kind::Sandbox).await.len(), 3, "{fault:?}");
+        assert_eq!(stage.list(Kind::Pod).await.len(), 3, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cold_start_whose_answer_is_lost_is_found_again() {
+    for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
+        let stage = Stage::open().await;
+        stage.template("python", "ready").await;
+        stage.pool("cold", "python", 0, json!({})).await;
+        stage.wire.break_next(Method::POST, "/sandboxes", fault);
+        stage.claim("c", "cold").await;
+        stage.ready("c").await;
+        assert_eq!(held_by(&stage, "c").await, ["c"], "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_is_lost_is_written_again() {
+    for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
+        let stage = filled_pool().await;
+        stage.wire.break_next(Method::PATCH, "/sandboxclaims/c/status", fault);
+        stage.claim("c", "warm").await;
+        stage.ready("c").await;
+        assert_eq!(held_by(&stage, "c").await.len(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_dies_between_the_two_writes_of_a_claim_is_continued_by_the_next() {
+    let mut stage = filled_pool().await;
+    // The second write never arrives, and the process is gone.
+    stage.wire.break_next(Method::PATCH, "/sandboxclaims/c/status", Fault::LoseRequest);
+    stage.claim("c", "warm").await;
+    let bound = stage
+        .until("the sandbox is the claim's", async || held_by(&stage, "c").await.into_iter().next())
+        .await;
+    stage.take().task.abort();
+    stage.enter(|_| {});
+    let claim = stage.ready("c").await;
+    assert_eq!(claim["status"]["sandbox"]["name"], bound.as_str());
+    assert_eq!(held_by(&stage, "c").await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_controllers_without_a_lease_never_give_one_sandbox_to_two_claims() {
+    let mut stage = filled_pool().await;
+    stage.enter(|options| options.seed = 8);
+    for n in 0..12 {
+        stage.claim(&format!("c{n}"), "warm").await;
+    }
+    let mut names = BTreeSet::new();
+    for n in 0..12 {
+        let claim = stage.ready(&format!("c{n}")).await;
+        names.insert(claim["status"]["sandbox"]["name"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(names.len(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_shrinks_while_claims_come_never_deletes_what_was_claimed() {
+    let stage = filled_pool().await;
+    for n in 0..3 {
+        stage.claim(&format!("c{n}"), "warm").await;
+    }
+    stage.patch(Kind::Pool, "warm", json!({"spec": {"replicas": 0}})).await;
+    for n in 0..3 {
+        let claim = stage.ready(&format!("c{n}")).await;
+        let name = claim["status"]["sandbox"]["name"].as_str().unwrap().to_owned();
+        let sandbox = stage.get(Kind::Sandbox, &name).await.unwrap();
+        assert_eq!(controller(&sandbox), ("SandboxClaim".to_owned(), format!("c{n}")));
+        assert!(sandbox["metadata"].get("deletionTimestamp").is_none());
+    }
+}

@@ -1,0 +1,127 @@
+//! The wire between the controllers and the server: it remembers what was asked, and can lose answers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body as Answer;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode};
+use kube::client::Body;
+use parking_lot::Mutex;
+use tower::{Service, ServiceExt};
+
+/// What the controllers asked, and what shall go wrong.
+#[derive(Clone, Default)]
+pub struct Wire {
+    log: Arc<Mutex<Vec<String>>>,
+    faults: Arc<Mutex<VecDeque<(Method, String, Fault)>>>,
+}
+
+/// What goes wrong with one request.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// The server does it, and the answer is lost.
+    LoseAnswer,
+    /// The server never sees it.
+    LoseRequest,
+}
+
+impl Wire {
+    /// The writes so far, as `METHOD path`, without the queries. Events and leases are not counted.
+    pub fn writes(&self) -> Vec<String> {
+        self.log.lock().clone()
+    }
+
+    /// Forgets the writes so far.
+    pub fn clear(&self) {
+        self.log.lock().clear();
+    }
+
+    /// The next request with this method whose path contains `part` goes wrong.
+    pub fn break_next(&self, method: Method, part: &str, fault: Fault) {
+        self.faults.lock().push_back((method, part.to_owned(), fault));
+    }
+
+    /// Whether all that was to go wrong has gone wrong.
+    pub fn is_whole(&self) -> bool {
+        self.faults.lock().is_empty()
+    }
+
+    fn fault(&self, method: &Method, path: &str) -> Option<Fault> {
+        let mut faults = self.faults.lock();
+        let (next, part, fault) = faults.front()?;
+        let fault = (next == method && path.contains(part.as_str())).then_some(*fault)?;
+        faults.pop_front();
+        Some(fault)
+    }
+
+    fn note(&self, method: &Method, path: &str) {
+        let counted =
+            *method != Method::GET && !path.contains("/events") && !path.contains("/leases");
+        if counted {
+            self.log.lock().push(format!("{method} {path}"));
+        }
+    }
+
+    /// A client whose requests go through this wire.
+    pub fn client<S, B>(&self, server: S) -> kube::Client
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<tower::BoxError> + Send,
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<tower::BoxError>,
+    {
+        kube::Client::new(Wired { server, wire: self.clone() }, "default")
+    }
+}
+
+#[derive(Clone)]
+struct Wired<S> {
+    server: S,
+    wire: Wire,
+}
+
+impl<S, B> Service<Request<Body>> for Wired<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<tower::BoxError> + Send,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<tower::BoxError>,
+{
+    type Response = Response<Answer>;
+    type Error = tower::BoxError;
+    type Future = BoxFuture<'static, Result<Response<Answer>, tower::BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (server, wire) = (self.server.clone(), self.wire.clone());
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        wire.note(&method, &path);
+        let fault = wire.fault(&method, &path);
+        Box::pin(async move {
+            if matches!(fault, Some(Fault::LoseRequest)) {
+                return unavailable();
+            }
+            let answer = server.oneshot(request).await.map_err(Into::into)?;
+            match fault {
+                Some(_) => unavailable(),
+                None => Ok(answer.map(Answer::new)),
+            }
+        })
+    }
+}
+
+fn unavailable() -> Result<Response<Answer>, tower::BoxError> {
+    let status = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,
+        "reason": "InternalError", "message": "the answer was lost",
+    });
+    let body = Answer::from(status.to_string());
+    Ok(Response::builder().status(StatusCode::INTERNAL_SERVER_ERROR).body(body)?)
+}
