@@ -2,9 +2,16 @@
 
 mod support;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use sandbank_node::runtime::{ExecSetup, PodNetwork, Runtime, RuntimeEvent};
+use sandbank_node::runtime::{ExecSetup, Holdings, PodNetwork, PodSetup, Runtime, RuntimeEvent};
 use serde_json::json;
 use support::{Machine, eventually, log_lines};
 use tokio::io::AsyncReadExt;
@@ -193,4 +200,47 @@ fn alive(pid: i32) -> bool {
 fn kill(pid: i32) {
     let pid = rustix::process::Pid::from_raw(pid).expect("a process");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_pods_start_at_once_in_a_busy_process() {
+    // Threads that allocate all the time: a runtime that clones a threaded process hangs within some twenty starts.
+    let busy = Arc::new(AtomicBool::new(true));
+    let threads: Vec<_> = (0..8)
+        .map(|n| {
+            let busy = busy.clone();
+            std::thread::spawn(move || {
+                while busy.load(Ordering::Relaxed) {
+                    drop(std::hint::black_box(vec![n; 4096]));
+                    std::thread::yield_now();
+                }
+            })
+        })
+        .collect();
+    let mut machine = Machine::prepared(3).await;
+    let pods: Vec<_> = (0..12).map(|_| machine.pod()).collect();
+    let start = async |pod: &PodSetup| {
+        let ips = machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+        let setup = machine.container_of(pod, "main", &["sleep", "1000"], |_| {});
+        machine.runtime.start_container(setup.clone()).await.expect("a container");
+        let (out, _, _) = machine.run(&setup.id, "hostname").await;
+        assert_eq!(out, "testpod\n");
+        ips[0]
+    };
+    let addresses: BTreeSet<_> =
+        futures::future::join_all(pods.iter().map(start)).await.into_iter().collect();
+    busy.store(false, Ordering::Relaxed);
+    for thread in threads {
+        thread.join().expect("it only allocates");
+    }
+    assert_eq!(addresses.len(), pods.len(), "every pod has an address of its own");
+    for id in pods.iter().map(|pod| &pod.id) {
+        machine.runtime.remove_pod(id).await.expect("removed");
+    }
+    eventually("what is prepared is all that is left", async || {
+        let holdings = machine.runtime.holdings().await.expect("countable");
+        holdings == Holdings { interfaces: 3, ..Holdings::default() }
+    })
+    .await;
+    machine.clear().await;
 }

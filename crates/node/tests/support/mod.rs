@@ -61,6 +61,11 @@ impl Deref for Agent {
 
 impl Machine {
     pub async fn new() -> Self {
+        Self::prepared(0).await
+    }
+
+    /// With some network namespaces prepared.
+    pub async fn prepared(prepared: usize) -> Self {
         assert!(
             rustix::process::geteuid().is_root(),
             "these tests start real containers and need root"
@@ -74,7 +79,7 @@ impl Machine {
         config.network = NetworkConfig {
             host: Some(format!("/proc/self/fd/{}", network.as_raw_fd()).into()),
             outbound: Outbound::Closed,
-            prepared: 0,
+            prepared,
             ..NetworkConfig::default()
         };
         let runtime = OciRuntime::open(config.clone()).await.expect("this machine runs containers");
