@@ -6,16 +6,14 @@ mod node;
 mod stage;
 mod wire;
 
-mod stories {
-    mod cold;
-    mod conversion;
-    mod expiry;
-    mod faults;
-    mod leader;
-    mod policy;
-    mod refill;
-    mod rollout;
-    mod suspend;
-    mod warm;
-    mod why;
-}
+mod cold;
+mod conversion;
+mod expiry;
+mod faults;
+mod leader;
+mod policy;
+mod refill;
+mod rollout;
+mod suspend;
+mod warm;
+mod why;
