@@ -12,12 +12,10 @@ use crate::status::{ApiError, Named};
 
 /// API groups that clients know and ask for, and that come later. Asking for them is no mistake, so the answer says more
 /// than "page not found".
-const GROUPS_TO_COME: [&str; 11] = [
+const GROUPS_TO_COME: [&str; 9] = [
     "admissionregistration.k8s.io",
     "apiregistration.k8s.io",
     "apps",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
     "autoscaling",
     "batch",
     "certificates.k8s.io",

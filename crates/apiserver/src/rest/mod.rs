@@ -19,6 +19,7 @@ mod patch;
 mod path;
 mod pods;
 mod prepare;
+mod reviews;
 mod scale;
 mod selection;
 mod show;
@@ -107,6 +108,9 @@ async fn resource(call: &Call<'_>, body: Body) -> Result<Response, ApiError> {
         }
         (&Method::POST, false) => {
             offered(call, "create")?;
+            if reviews::is_review(&call.served) {
+                return reviews::answer(call, &call::collect(body).await?);
+            }
             create::create(call, &call::collect(body).await?).await
         }
         (&Method::PUT, true) => {

@@ -5,6 +5,7 @@ mod clients;
 mod collections;
 mod definitions;
 mod deletion;
+mod durability;
 mod errors;
 mod objects;
 mod watches;

@@ -117,6 +117,9 @@ const fn sub(
 /// Namespaces are emptied by their own deletion; a deletecollection of them is not offered.
 const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 
+/// Questions are posted and answered; there is nothing to read back.
+const REVIEW: Row = Row { scope: Scope::Cluster, verbs: &["create"], ..Row::NEW };
+
 const ROWS: &[Row] = &[
     Row {
         kind: "Pod",
@@ -259,6 +262,24 @@ const ROWS: &[Row] = &[
         put_missing: PutMissing::Create,
         put_unversioned: PutUnversioned::Refuse,
         ..Row::NEW
+    },
+    Row {
+        group: "authorization.k8s.io",
+        kind: "SelfSubjectAccessReview",
+        plural: "selfsubjectaccessreviews",
+        ..REVIEW
+    },
+    Row {
+        group: "authorization.k8s.io",
+        kind: "SelfSubjectRulesReview",
+        plural: "selfsubjectrulesreviews",
+        ..REVIEW
+    },
+    Row {
+        group: "authentication.k8s.io",
+        kind: "SelfSubjectReview",
+        plural: "selfsubjectreviews",
+        ..REVIEW
     },
 ];
 
