@@ -72,7 +72,8 @@ pub fn convert(mut object: Value, to: &str) -> Result<Value, ConvertError> {
 
 /// Takes a member out of an object.
 fn take(object: &mut Value, part: &str, member: &str) -> Option<Value> {
-    object[part].as_object_mut()?.remove(member)
+    // `get_mut`, since an index would put a null where there is nothing.
+    object.get_mut(part)?.as_object_mut()?.remove(member)
 }
 
 /// Sets an annotation.
@@ -86,11 +87,10 @@ fn annotate(object: &mut Value, key: &str, value: String) {
 
 /// Takes an annotation away; the last one takes the map with it.
 fn unannotate(object: &mut Value, key: &str) -> Option<String> {
-    let annotations = object["metadata"]["annotations"].as_object_mut()?;
+    let metadata = object.get_mut("metadata")?.as_object_mut()?;
+    let annotations = metadata.get_mut("annotations")?.as_object_mut()?;
     let value = annotations.remove(key)?;
-    if annotations.is_empty()
-        && let Some(metadata) = object["metadata"].as_object_mut()
-    {
+    if annotations.is_empty() {
         metadata.remove("annotations");
     }
     value.as_str().map(str::to_owned)
