@@ -1,0 +1,40 @@
+//! The real kubectl against the server, over TLS, as transcripts that read like documents.
+//!
+//! Each transcript is a file beside this one and has a server of its own. To write one anew after a change that is meant:
+//! `TRANSCRIPTS=write cargo test -p sandbank-tests --test kubectl NAME`, then read the difference.
+
+mod actors;
+mod diff;
+mod mask;
+mod server;
+mod transcript;
+
+use actors::Actors;
+use server::Server;
+
+macro_rules! transcripts {
+    ($($(#[$about:meta])* $name:ident)+) => {$(
+        $(#[$about])*
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            Server::start(Actors::new()).await.play(concat!(stringify!($name), ".txt")).await;
+        }
+    )+};
+}
+
+transcripts! {
+    /// get in every form, and watching.
+    reading
+    /// create, apply, edit, patch, label, annotate, scale.
+    writing
+    /// delete and wait, with every way to treat dependents.
+    deleting
+    /// logs and exec.
+    streaming
+    /// explain, api-resources, api-versions, version.
+    discovering
+    /// create namespace, configmap and secret, whose bodies are protobuf; describe and events.
+    builtins
+    /// What a user sees who asks for something that can't be done.
+    refusals
+}

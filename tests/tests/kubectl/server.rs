@@ -1,0 +1,83 @@
+//! A server over TLS for one transcript, and the kubectl that talks to it.
+
+use std::{
+    env, fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use apiserver::{ApiServer, auth::Credentials, streams::PodStreams, tls};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::transcript::{Shell, play};
+
+/// A server with everything a transcript needs; stopped by [`Server::stop`].
+pub struct Server {
+    server: ApiServer,
+    shell: Shell,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+    /// Holds kubeconfig, caches and whatever commands write; goes with the server.
+    _home: TempDir,
+}
+
+impl Server {
+    /// Serves an empty cluster; `pods` answers exec and logs.
+    pub async fn start(pods: Arc<dyn PodStreams>) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let bin = home.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        symlink(kubectl(), bin.join("kubectl")).unwrap();
+
+        fs::copy(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubectl/boxes.yaml"),
+            home.path().join("boxes.yaml"),
+        )
+        .unwrap();
+        let credentials = Credentials::generate(&[], jiff::Timestamp::now()).unwrap();
+        let authority = credentials.authority().certificate().to_owned();
+        let server =
+            ApiServer::builder().pods(pods).root_certificate(authority).open().await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://{}", listener.local_addr().unwrap());
+        let kubeconfig = home.path().join("kubeconfig");
+        credentials.kubeconfig(&address).write(&kubeconfig).unwrap();
+
+        let stop = CancellationToken::new();
+        let serving = {
+            let (router, stop) = (server.router(), stop.clone());
+            tokio::spawn(async move {
+                tls::serve(router, listener, &credentials, stop).await.unwrap();
+            })
+        };
+        let shell = Shell { home: home.path().to_owned(), kubeconfig, bin };
+        Self { server, shell, stop, serving, _home: home }
+    }
+
+    /// Plays a transcript.
+    pub async fn play(self, file: &str) {
+        play(file, &self.shell).await;
+        self.stop.cancel();
+        self.server.close().await;
+        self.serving.await.unwrap();
+    }
+}
+
+/// The kubectl under test: `$KUBECTL`, or the one in the path.
+fn kubectl() -> PathBuf {
+    if let Some(path) = env::var_os("KUBECTL") {
+        let path = PathBuf::from(path);
+        assert!(is_program(&path), "KUBECTL={} is not a program", path.display());
+        return path;
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let found = env::split_paths(&folders).map(|folder| folder.join("kubectl")).find(is_program);
+    found.expect("these tests need kubectl: put it into the PATH or name it in $KUBECTL")
+}
+
+fn is_program(path: &PathBuf) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
