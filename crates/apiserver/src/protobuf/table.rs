@@ -80,8 +80,11 @@ impl Table {
 #[derive(Deserialize)]
 struct Data {
     kinds: HashMap<String, String>,
-    messages: HashMap<String, HashMap<u32, (String, String, Shape, Zero)>>,
+    messages: HashMap<String, HashMap<u32, Cell>>,
 }
+
+/// JSON name, type, shape, zero.
+type Cell = (String, String, Shape, Zero);
 
 pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let text = include_str!("../../data/protobuf.json");
@@ -107,8 +110,8 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
         "Strings" => Type::Strings,
         message => Type::Message(known(message)),
     };
-    let fields = |fields: &HashMap<u32, (String, String, Shape, Zero)>| {
-        let field = |(number, (name, of, shape, zero)): (&u32, &(String, String, Shape, Zero))| {
+    let fields = |fields: &HashMap<u32, Cell>| {
+        let field = |(number, (name, of, shape, zero)): (&u32, &Cell)| {
             (*number, Field { name: name.clone(), ty: ty(of), shape: *shape, zero: *zero })
         };
         fields.iter().map(field).collect()

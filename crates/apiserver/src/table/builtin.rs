@@ -15,10 +15,13 @@ pub(super) struct Heading {
     pub(super) wide: bool,
 }
 
+/// Makes the cells of an object, with ages counted up to a moment.
+type Cells = fn(&Value, Timestamp) -> Vec<Value>;
+
 /// How the objects of a kind become rows.
 pub(super) struct Columns {
     pub(super) headings: &'static [Heading],
-    pub(super) cells: fn(&Value, Timestamp) -> Vec<Value>,
+    pub(super) cells: Cells,
 }
 
 const fn shown(name: &'static str) -> Heading {
@@ -35,146 +38,143 @@ const fn wide(name: &'static str) -> Heading {
 
 /// The columns of a resource; name and age for those without any of their own.
 pub(super) fn columns(group: &str, plural: &str) -> Columns {
-    let (headings, cells): (&'static [Heading], fn(&Value, Timestamp) -> Vec<Value>) =
-        match (group, plural) {
-            ("", "pods") => (
-                const {
-                    &[
-                        shown("Name"),
-                        shown("Ready"),
-                        shown("Status"),
-                        shown("Restarts"),
-                        shown("Age"),
-                        wide("IP"),
-                        wide("Node"),
-                        wide("Nominated Node"),
-                        wide("Readiness Gates"),
-                    ]
-                },
-                pods::cells,
-            ),
-            ("", "namespaces") => {
-                (const { &[shown("Name"), shown("Status"), shown("Age")] }, namespace)
-            }
-            ("", "nodes") => (
-                const {
-                    &[
-                        shown("Name"),
-                        shown("Status"),
-                        shown("Roles"),
-                        shown("Age"),
-                        shown("Version"),
-                        wide("Internal-IP"),
-                        wide("External-IP"),
-                        wide("OS-Image"),
-                        wide("Kernel-Version"),
-                        wide("Container-Runtime"),
-                    ]
-                },
-                node,
-            ),
-            ("" | "events.k8s.io", "events") => (
-                const {
-                    &[
-                        shown("Last Seen"),
-                        shown("Type"),
-                        shown("Reason"),
-                        shown("Object"),
-                        wide("Subobject"),
-                        wide("Source"),
-                        shown("Message"),
-                        wide("First Seen"),
-                        Heading { name: "Count", ty: "integer", wide: true },
-                        wide("Name"),
-                    ]
-                },
-                event,
-            ),
-            ("", "services") => (
-                const {
-                    &[
-                        shown("Name"),
-                        shown("Type"),
-                        shown("Cluster-IP"),
-                        shown("External-IP"),
-                        shown("Port(s)"),
-                        shown("Age"),
-                        wide("Selector"),
-                    ]
-                },
-                service,
-            ),
-            ("", "configmaps") => {
-                (const { &[shown("Name"), count("Data"), shown("Age")] }, config_map)
-            }
-            ("", "secrets") => {
-                (const { &[shown("Name"), shown("Type"), count("Data"), shown("Age")] }, secret)
-            }
-            ("", "serviceaccounts") => {
-                (const { &[shown("Name"), count("Secrets"), shown("Age")] }, service_account)
-            }
-            ("", "persistentvolumeclaims") => (
-                const {
-                    &[
-                        shown("Name"),
-                        shown("Status"),
-                        shown("Volume"),
-                        shown("Capacity"),
-                        shown("Access Modes"),
-                        shown("StorageClass"),
-                        shown("VolumeAttributesClass"),
-                        shown("Age"),
-                        wide("VolumeMode"),
-                    ]
-                },
-                volume_claim,
-            ),
-            ("", "persistentvolumes") => (
-                const {
-                    &[
-                        shown("Name"),
-                        shown("Capacity"),
-                        shown("Access Modes"),
-                        shown("Reclaim Policy"),
-                        shown("Status"),
-                        shown("Claim"),
-                        shown("StorageClass"),
-                        shown("VolumeAttributesClass"),
-                        shown("Reason"),
-                        shown("Age"),
-                        wide("VolumeMode"),
-                    ]
-                },
-                volume,
-            ),
-            ("coordination.k8s.io", "leases") => {
-                (const { &[shown("Name"), shown("Holder"), shown("Age")] }, lease)
-            }
-            ("networking.k8s.io", "networkpolicies") => {
-                (const { &[shown("Name"), shown("Pod-Selector"), shown("Age")] }, network_policy)
-            }
-            ("apiextensions.k8s.io", "customresourcedefinitions") => (
-                const { &[shown("Name"), Heading { name: "Created At", ty: "date", wide: false }] },
-                definition,
-            ),
-            ("storage.k8s.io", "storageclasses") => (
-                const {
-                    &[
-                        shown("Name"),
-                        shown("Provisioner"),
-                        shown("ReclaimPolicy"),
-                        shown("VolumeBindingMode"),
-                        Heading { name: "AllowVolumeExpansion", ty: "boolean", wide: false },
-                        shown("Age"),
-                    ]
-                },
-                storage_class,
-            ),
-            ("node.k8s.io", "runtimeclasses") => {
-                (const { &[shown("Name"), shown("Handler"), shown("Age")] }, runtime_class)
-            }
-            _ => (const { &[shown("Name"), shown("Age")] }, plain),
-        };
+    let (headings, cells): (&'static [Heading], Cells) = match (group, plural) {
+        ("", "pods") => (
+            const {
+                &[
+                    shown("Name"),
+                    shown("Ready"),
+                    shown("Status"),
+                    shown("Restarts"),
+                    shown("Age"),
+                    wide("IP"),
+                    wide("Node"),
+                    wide("Nominated Node"),
+                    wide("Readiness Gates"),
+                ]
+            },
+            pods::cells,
+        ),
+        ("", "namespaces") => {
+            (const { &[shown("Name"), shown("Status"), shown("Age")] }, namespace)
+        }
+        ("", "nodes") => (
+            const {
+                &[
+                    shown("Name"),
+                    shown("Status"),
+                    shown("Roles"),
+                    shown("Age"),
+                    shown("Version"),
+                    wide("Internal-IP"),
+                    wide("External-IP"),
+                    wide("OS-Image"),
+                    wide("Kernel-Version"),
+                    wide("Container-Runtime"),
+                ]
+            },
+            node,
+        ),
+        ("" | "events.k8s.io", "events") => (
+            const {
+                &[
+                    shown("Last Seen"),
+                    shown("Type"),
+                    shown("Reason"),
+                    shown("Object"),
+                    wide("Subobject"),
+                    wide("Source"),
+                    shown("Message"),
+                    wide("First Seen"),
+                    Heading { name: "Count", ty: "integer", wide: true },
+                    wide("Name"),
+                ]
+            },
+            event,
+        ),
+        ("", "services") => (
+            const {
+                &[
+                    shown("Name"),
+                    shown("Type"),
+                    shown("Cluster-IP"),
+                    shown("External-IP"),
+                    shown("Port(s)"),
+                    shown("Age"),
+                    wide("Selector"),
+                ]
+            },
+            service,
+        ),
+        ("", "configmaps") => (const { &[shown("Name"), count("Data"), shown("Age")] }, config_map),
+        ("", "secrets") => {
+            (const { &[shown("Name"), shown("Type"), count("Data"), shown("Age")] }, secret)
+        }
+        ("", "serviceaccounts") => {
+            (const { &[shown("Name"), count("Secrets"), shown("Age")] }, service_account)
+        }
+        ("", "persistentvolumeclaims") => (
+            const {
+                &[
+                    shown("Name"),
+                    shown("Status"),
+                    shown("Volume"),
+                    shown("Capacity"),
+                    shown("Access Modes"),
+                    shown("StorageClass"),
+                    shown("VolumeAttributesClass"),
+                    shown("Age"),
+                    wide("VolumeMode"),
+                ]
+            },
+            volume_claim,
+        ),
+        ("", "persistentvolumes") => (
+            const {
+                &[
+                    shown("Name"),
+                    shown("Capacity"),
+                    shown("Access Modes"),
+                    shown("Reclaim Policy"),
+                    shown("Status"),
+                    shown("Claim"),
+                    shown("StorageClass"),
+                    shown("VolumeAttributesClass"),
+                    shown("Reason"),
+                    shown("Age"),
+                    wide("VolumeMode"),
+                ]
+            },
+            volume,
+        ),
+        ("coordination.k8s.io", "leases") => {
+            (const { &[shown("Name"), shown("Holder"), shown("Age")] }, lease)
+        }
+        ("networking.k8s.io", "networkpolicies") => {
+            (const { &[shown("Name"), shown("Pod-Selector"), shown("Age")] }, network_policy)
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => (
+            const { &[shown("Name"), Heading { name: "Created At", ty: "date", wide: false }] },
+            definition,
+        ),
+        ("storage.k8s.io", "storageclasses") => (
+            const {
+                &[
+                    shown("Name"),
+                    shown("Provisioner"),
+                    shown("ReclaimPolicy"),
+                    shown("VolumeBindingMode"),
+                    Heading { name: "AllowVolumeExpansion", ty: "boolean", wide: false },
+                    shown("Age"),
+                ]
+            },
+            storage_class,
+        ),
+        ("node.k8s.io", "runtimeclasses") => {
+            (const { &[shown("Name"), shown("Handler"), shown("Age")] }, runtime_class)
+        }
+        _ => (const { &[shown("Name"), shown("Age")] }, plain),
+    };
     Columns { headings, cells }
 }
 

@@ -3,17 +3,18 @@
 //! A structural schema says at every place what type stands there; only then can the server prune what is unknown and
 //! fill in defaults. Value rules (`allOf`, `anyOf`, `oneOf`, `not`) may narrow that, but add no structure.
 
+mod checks;
+mod lists;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::builtin;
 use super::cel::Rule;
 use super::error::{FieldError, Path};
-use super::format::Format;
-use super::node::{Additional, Arena, Bound, Checks, ListType, Node, NodeId, Pattern, Type};
+use super::node::{Additional, Arena, Checks, Node, NodeId, Pattern, Type};
 
 /// Deeper schemas are refused: the walk over values follows the schema, on the stack.
 const MAX_SCHEMA_DEPTH: usize = 64;
@@ -287,184 +288,6 @@ impl Reader {
                 self.fail(FieldError::forbidden(items, detail));
             }
             Some(schema) => node.items = Some(self.node(schema, &items, below, depth + 1)),
-        }
-    }
-
-    fn read_list_type(&mut self, node: &mut Node, map: &Map<String, Value>, path: &Path<'_>) {
-        let keys = strings(map.get("x-kubernetes-list-map-keys"));
-        let at = path.field("x-kubernetes-list-type");
-        let at_keys = path.field("x-kubernetes-list-map-keys");
-        let name = map.get("x-kubernetes-list-type").and_then(Value::as_str);
-        if name.is_some() && node.ty != Type::Array {
-            let detail = "must be array if x-kubernetes-list-type is specified";
-            self.fail(FieldError::invalid(path.field("type"), node.ty.name().into(), detail));
-            return;
-        }
-        if !keys.is_empty() && name != Some("map") {
-            let detail = "must be map if x-kubernetes-list-map-keys is non-empty";
-            self.fail(FieldError::invalid(&at, name.unwrap_or("").into(), detail));
-        }
-        node.list_type = match name {
-            None | Some("atomic") => ListType::Atomic,
-            Some("set") => {
-                let item = node.items.map(|id| self.arena.get(id));
-                let scalar = item.is_none_or(|item| match item.ty {
-                    Type::Object => item.atomic_map,
-                    Type::Array => item.list_type == ListType::Atomic,
-                    _ => !item.nullable,
-                });
-                if !scalar {
-                    let detail = "items of a set must be scalars or atomic";
-                    self.fail(FieldError::invalid(path.field("items"), Value::Null, detail));
-                }
-                ListType::Set
-            }
-            Some("map") => {
-                self.check_map_keys(node, &keys, path, &at_keys);
-                ListType::Map(keys)
-            }
-            Some(other) => {
-                self.fail(FieldError::not_supported(at, other.into(), ["atomic", "map", "set"]));
-                ListType::Atomic
-            }
-        };
-    }
-
-    fn check_map_keys(&mut self, node: &Node, keys: &[String], path: &Path<'_>, at: &Path<'_>) {
-        if keys.is_empty() {
-            let detail = "must not be empty if x-kubernetes-list-type is map";
-            self.fail(FieldError::required(at, detail));
-        }
-        let Some(item) = node.items else { return };
-        if self.arena.get(item).ty != Type::Object {
-            let detail = "must be object if parent array's x-kubernetes-list-type is map";
-            let ty = self.arena.get(item).ty.name();
-            self.fail(FieldError::invalid(path.field("items").field("type"), ty.into(), detail));
-            return;
-        }
-        let mut wrong = Vec::new();
-        for (index, key) in keys.iter().enumerate() {
-            let item = self.arena.get(item);
-            let at_key = at.index(index);
-            match item.properties.get(key).map(|id| self.arena.get(*id)) {
-                None => {
-                    let detail = "entries must all be names of item properties";
-                    wrong.push(FieldError::invalid(at_key, key.as_str().into(), detail));
-                }
-                Some(property) if property.default.is_none() && !item.required.contains(key) => {
-                    let items = path.field("items");
-                    let at = items.field("properties");
-                    let detail = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
-                    wrong.push(FieldError::required(at.key(key).field("default"), detail));
-                }
-                Some(_) => {}
-            }
-            if keys[..index].contains(key) {
-                wrong.push(FieldError::duplicate(at_key, key.as_str().into()));
-            }
-        }
-        self.errors.extend(wrong);
-    }
-
-    fn read_checks(
-        &mut self,
-        map: &Map<String, Value>,
-        path: &Path<'_>,
-        node: &Node,
-        depth: usize,
-    ) -> Option<Box<Checks>> {
-        let number = |key: &str| map.get(key).and_then(Value::as_f64);
-        let count = |key: &str| map.get(key).and_then(Value::as_u64);
-        let bound = |key: &str, exclusive: &str| {
-            number(key).map(|value| Bound { value, exclusive: flag(map, exclusive) })
-        };
-        let int_or_string = node.ty == Type::IntOrString;
-        let branches = |reader: &mut Self, keyword: &'static str| -> Vec<NodeId> {
-            let list = map.get(keyword).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-            let at = path.field(keyword);
-            let position = Position::Narrowing { int_or_string };
-            (list.iter().enumerate())
-                .map(|(i, schema)| reader.node(schema, &at.index(i), position, depth + 1))
-                .collect()
-        };
-        let all_of = branches(self, "allOf");
-        let any_of = branches(self, "anyOf");
-        let one_of = branches(self, "oneOf");
-        let position = Position::Narrowing { int_or_string };
-        let not = map
-            .get("not")
-            .filter(|v| !v.is_null())
-            .map(|schema| self.node(schema, &path.field("not"), position, depth + 1));
-        for id in all_of.iter().chain(&any_of).chain(&one_of).chain(&not).copied() {
-            self.check_narrowing(id, node, path);
-        }
-        let checks = Checks {
-            format: map.get("format").and_then(Value::as_str).and_then(Format::named),
-            enumeration: map.get("enum").and_then(Value::as_array).cloned().unwrap_or_default(),
-            pattern: self.read_pattern(map, path),
-            minimum: bound("minimum", "exclusiveMinimum"),
-            maximum: bound("maximum", "exclusiveMaximum"),
-            multiple_of: number("multipleOf"),
-            min_length: count("minLength"),
-            max_length: count("maxLength"),
-            min_items: count("minItems"),
-            max_items: count("maxItems"),
-            min_properties: count("minProperties"),
-            max_properties: count("maxProperties"),
-            all_of,
-            any_of,
-            one_of,
-            not,
-        };
-        let empty = checks.format.is_none()
-            && checks.enumeration.is_empty()
-            && checks.pattern.is_none()
-            && checks.minimum.is_none()
-            && checks.maximum.is_none()
-            && checks.multiple_of.is_none()
-            && checks.min_length.or(checks.max_length).or(checks.min_items).is_none()
-            && checks.max_items.or(checks.min_properties).or(checks.max_properties).is_none()
-            && checks.all_of.is_empty()
-            && checks.any_of.is_empty()
-            && checks.one_of.is_empty()
-            && checks.not.is_none();
-        (!empty).then(|| Box::new(checks))
-    }
-
-    /// A property that a value rule speaks of must exist in the structure beside it.
-    fn check_narrowing(&mut self, rule: NodeId, structure: &Node, path: &Path<'_>) {
-        if structure.ty == Type::Any || structure.preserve_unknown {
-            return;
-        }
-        let missing: Vec<String> = (self.arena.get(rule).properties.keys())
-            .filter(|name| !structure.properties.contains_key(*name))
-            .filter(|_| structure.additional == Additional::None)
-            .filter(|name| !matches!(name.as_str(), "metadata" | "apiVersion" | "kind"))
-            .cloned()
-            .collect();
-        for name in missing {
-            let at = path.field("properties");
-            let detail = "because it is defined in a value rule beside it";
-            self.fail(FieldError::required(at.key(&name), detail));
-        }
-    }
-
-    fn read_pattern(&mut self, map: &Map<String, Value>, path: &Path<'_>) -> Option<Arc<Pattern>> {
-        let text = map.get("pattern").and_then(Value::as_str).filter(|text| !text.is_empty())?;
-        if let Some(known) = self.patterns.get(text) {
-            return Some(known.clone());
-        }
-        match Regex::new(text) {
-            Ok(regex) => {
-                let pattern = Arc::new(Pattern { text: text.to_owned(), regex });
-                self.patterns.insert(text.to_owned(), pattern.clone());
-                Some(pattern)
-            }
-            Err(error) => {
-                let detail = format!("must be a valid regular expression, but isn't: {error}");
-                self.fail(FieldError::invalid(path.field("pattern"), text.into(), detail));
-                None
-            }
         }
     }
 
