@@ -84,15 +84,12 @@ pub fn urgency_of(old: Option<&Sandbox>, new: &Sandbox) -> Priority {
     }
 }
 
-/// What a claim's status says about its sandbox. Only a change of this concerns the claim.
-fn mirrored(sandbox: &Sandbox) -> (Option<&Condition>, Option<&Condition>, &[String], bool) {
+/// What a claim's status says about its sandbox. Only a change of this concerns the claim. The generation that the Ready condition speaks of is not part of
+/// it: a claim puts its own there, and binding a sandbox changes the sandbox's.
+fn mirrored(sandbox: &Sandbox) -> (Option<Condition>, Option<&Condition>, &[String], bool) {
     let conditions = &sandbox.status.conditions;
-    (
-        find(conditions, "Ready"),
-        find(conditions, "Finished"),
-        &sandbox.status.pod_ips,
-        sandbox.metadata.is_leaving(),
-    )
+    let ready = sandbox.ready().map(|ready| Condition { observed_generation: None, ..ready.clone() });
+    (ready, find(conditions, "Finished"), &sandbox.status.pod_ips, sandbox.metadata.is_leaving())
 }
 
 fn wake_claim(world: &World, old: Option<&Sandbox>, new: Option<&Sandbox>, wakes: &mut Wakes) {
