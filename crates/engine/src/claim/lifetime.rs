@@ -23,16 +23,19 @@ pub(super) fn ends_at(view: &ClaimView) -> Option<(Timestamp, Code)> {
 ///
 /// The end is reported first and carried out when the report was seen: otherwise a watcher would see the claim vanish and never learn why.
 pub(super) fn end(view: &ClaimView, code: Code) -> (Vec<ClaimAction>, Answer, Reason) {
-    let why = Reason::new(
-        code,
-        match code {
-            Code::TtlAfterFinished => "its time to live after finishing is over",
-            _ => "its lifetime is over",
-        },
-    );
     let foreign = match (&view.held, view.lifetime.policy) {
         (Held::Foreign { name }, ExpiryPolicy::Retain) => Some(name.clone()),
         _ => None,
+    };
+    let why = match (&foreign, code) {
+        (Some(name), _) => Reason::new(
+            Code::ExpiredForeign,
+            format!("its lifetime is over; {} is not its own and is left alone", name.name),
+        ),
+        (None, Code::TtlAfterFinished) => {
+            Reason::new(code, "its time to live after finishing is over")
+        }
+        (None, _) => Reason::new(code, "its lifetime is over"),
     };
     let answer = Answer::Ended(foreign.map_or(Ending::Expired, Ending::ExpiredForeign));
     if !view.lifetime.announced {
