@@ -105,6 +105,11 @@ impl Rule {
         })
     }
 
+    /// Whether there is something to evaluate: a rule about a transition needs the old value, or must know its absence.
+    fn runs(&self, has_old: bool) -> bool {
+        has_old || !self.transition || self.optional_old_self
+    }
+
     fn evaluate(
         &self,
         scope: &Context<'_>,
@@ -112,9 +117,6 @@ impl Rule {
         old: Option<&Cel>,
         path: &Path<'_>,
     ) -> Option<FieldError> {
-        if self.transition && old.is_none() && !self.optional_old_self {
-            return None;
-        }
         let mut scope = scope.new_inner_scope();
         scope.add_variable_from_value("self", value.clone());
         match (old, self.optional_old_self) {
@@ -220,11 +222,13 @@ impl Run<'_> {
         if !schema.rules_below || value.is_null() {
             return;
         }
-        if !schema.rules.is_empty() {
+        // Most rules are about transitions: on a create nothing need be converted for them.
+        let runs = |rule: &&Rule| rule.runs(old.is_some());
+        if schema.rules.iter().any(|rule| runs(&rule)) {
             let cel = convert(self.arena, schema, value);
             let needs_old = schema.rules.iter().any(|rule| rule.transition);
             let old_cel = old.filter(|_| needs_old).map(|old| convert(self.arena, schema, old));
-            for rule in &schema.rules {
+            for rule in schema.rules.iter().filter(runs) {
                 let found = rule.evaluate(self.functions, &cel, old_cel.as_ref(), path);
                 self.errors.extend(found);
             }
