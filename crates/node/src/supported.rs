@@ -139,6 +139,29 @@ pub(crate) fn refused(spec: &PodSpec) -> Vec<String> {
     refused
 }
 
+/// What a pod asks for and gets without the guarantee: told by an event, because refusing it would refuse most pods there are.
+pub(crate) fn not_enforced(spec: &PodSpec) -> Vec<String> {
+    const DEFAULT: &str = "RuntimeDefault";
+    let mut told = Vec::new();
+    let pod = spec.security_context.as_ref().and_then(|s| s.seccomp_profile.as_ref());
+    let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let mut profiles =
+        containers.filter_map(|c| c.security_context.as_ref()?.seccomp_profile.as_ref()).chain(pod);
+    if profiles.any(|profile| profile.type_ == DEFAULT) {
+        told.push(
+            "seccompProfile RuntimeDefault: system calls are not filtered on this node".into(),
+        );
+    }
+    for volume in spec.volumes.iter().flatten() {
+        let on_disk = volume.empty_dir.as_ref().filter(|e| e.medium.as_deref() != Some("Memory"));
+        if on_disk.is_some_and(|e| e.size_limit.is_some()) {
+            let name = &volume.name;
+            told.push(format!("sizeLimit of the emptyDir {name:?}: only one in memory is limited"));
+        }
+    }
+    told
+}
+
 fn visit(
     value: &Value,
     rule: &str,
@@ -211,6 +234,21 @@ mod tests {
             "hostPID": false, "securityContext": {}, "tolerations": [{ "operator": "Exists" }],
         });
         assert_eq!(refused_in(spec), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_not_enforced_is_told() {
+        let spec = serde_json::json!({
+            "securityContext": { "seccompProfile": { "type": "RuntimeDefault" } },
+            "containers": [{ "name": "a" }],
+            "volumes": [
+                { "name": "disk", "emptyDir": { "sizeLimit": "1Gi" } },
+                { "name": "fast", "emptyDir": { "sizeLimit": "1Gi", "medium": "Memory" } },
+            ],
+        });
+        let told = not_enforced(&serde_json::from_value(spec).unwrap());
+        assert_eq!(told.len(), 2);
+        assert!(told[0].starts_with("seccompProfile") && told[1].contains("\"disk\""));
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn waiting(pod: &k8s_openapi::api::core::v1::Pod, container: &str) -> StreamErro
     });
     let mut waits = all.filter(|s| s.name == container).filter_map(|s| {
         let waiting = s.state.as_ref()?.waiting.as_ref()?;
-        Some(waiting.message.clone().or_else(|| waiting.reason.clone())?)
+        waiting.message.clone().or_else(|| waiting.reason.clone())
     });
     StreamError::Waiting {
         container: container.into(),

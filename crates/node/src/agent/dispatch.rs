@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use futures::StreamExt as _;
@@ -44,6 +45,9 @@ pub(crate) struct Entry {
 /// The scheduler that pods name unless they name another.
 const SCHEDULER: &str = "default-scheduler";
 
+/// A binding that the API server could not take is tried again after this.
+const BIND_AGAIN: Duration = Duration::from_secs(1);
+
 /// A pod that waits for room, in the order of arrival.
 struct Pending {
     pod: Pod,
@@ -53,8 +57,10 @@ struct Pending {
 
 /// Answers of tasks that this one started.
 enum Answer {
-    /// A binding did not come about: the pod's room is free again.
-    NotBound(String),
+    /// A binding did not come about: the pod's room is free again, and it goes back to its place.
+    NotBound(u64, Box<Pending>),
+    /// The pod to be bound isn't there any more, or is bound already.
+    Gone(String),
     /// A pod's task has ended: all of it is gone from the machine.
     Ended(String),
 }
@@ -117,7 +123,17 @@ impl<R: Runtime> Dispatch<R> {
                 },
                 Some(event) = events.recv() => self.runtime_event(event),
                 Some(answer) = self.answers.1.recv() => match answer {
-                    Answer::NotBound(uid) => drop(self.taken.remove(&uid)),
+                    Answer::NotBound(arrival, pending) => {
+                        let uid = pending.pod.uid().unwrap_or_default();
+                        self.taken.remove(&uid);
+                        self.pending.insert(arrival, *pending);
+                    }
+                    Answer::Gone(uid) => {
+                        // If it was bound meanwhile, its task holds the room.
+                        if !self.pods.read().contains_key(&uid) {
+                            self.taken.remove(&uid);
+                        }
+                    }
                     Answer::Ended(uid) => {
                         self.taken.remove(&uid);
                         self.pods.write().remove(&uid);
@@ -183,16 +199,16 @@ impl<R: Runtime> Dispatch<R> {
         } else if let Some(spec) = &pod.spec {
             self.taken.insert(uid.clone(), Request::of_pod(spec));
         }
+        let pod = Arc::new(pod);
         if let Some(entry) = self.pods.write().get_mut(&uid) {
-            entry.pod = Arc::new(pod.clone());
+            entry.pod = pod.clone();
             // A task that has ended says so by an answer of its own.
-            let _ = entry.mailbox.send(Message::Object(Box::new(pod)));
+            let _ = entry.mailbox.send(Message::Object(pod));
             return;
         }
         let (mailbox, messages) = mpsc::unbounded_channel();
         let board = Arc::new(Board::default());
-        let entry =
-            Entry { mailbox: mailbox.clone(), board: board.clone(), pod: Arc::new(pod.clone()) };
+        let entry = Entry { mailbox: mailbox.clone(), board: board.clone(), pod: pod.clone() };
         self.pods.write().insert(uid.clone(), entry);
         let held = self.held.remove(&uid);
         let life = Life::new(self.context.clone(), pod, held, mailbox, board);
@@ -289,18 +305,24 @@ impl<R: Runtime> Dispatch<R> {
             }
         }
         for arrival in bound {
-            let Some(Pending { pod, request, .. }) = self.pending.remove(&arrival) else {
-                continue;
-            };
-            let Some(uid) = pod.uid() else { continue };
-            self.taken.insert(uid.clone(), request);
+            let Some(pending) = self.pending.remove(&arrival) else { continue };
+            let Some(uid) = pending.pod.uid() else { continue };
+            self.taken.insert(uid.clone(), pending.request);
             let (context, answers) = (self.context.clone(), self.answers.0.clone());
             tokio::spawn(async move {
-                if let Err(error) = bind(&context, &pod).await {
-                    debug!(%error, pod = pod.name_any(), "binding");
-                    // Only a node that has stopped does not want to know.
-                    let _ = answers.send(Answer::NotBound(uid));
-                }
+                let answer = match bind(&context, &pending.pod).await {
+                    Ok(()) => return,
+                    Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+                        Answer::Gone(uid)
+                    }
+                    Err(error) => {
+                        debug!(%error, pod = pending.pod.name_any(), "binding");
+                        tokio::time::sleep(BIND_AGAIN).await;
+                        Answer::NotBound(arrival, Box::new(pending))
+                    }
+                };
+                // Only a node that has stopped does not want to know.
+                let _ = answers.send(answer);
             });
         }
     }

@@ -84,7 +84,7 @@ pub(crate) fn config(inputs: &Inputs<'_>) -> Result<Value, ConfigError> {
         .map_or("/", String::as_str);
     let (masked, read_only): (&[&str], &[&str]) =
         if privileged { (&[], &[]) } else { (MASKED, READ_ONLY) };
-    let mut namespaces = vec!["mount", "pid", "ipc", "uts"];
+    let mut namespaces = vec!["mount", "pid", "ipc", "uts", "cgroup"];
     if spec.host_network != Some(true) {
         namespaces.push("network");
     }

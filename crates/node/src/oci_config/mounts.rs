@@ -46,6 +46,10 @@ pub(super) fn of(binds: &[Bind], privileged: bool) -> Value {
         "destination": "/sys", "type": "sysfs", "source": "sysfs",
         "options": ["nosuid", "noexec", "nodev", sysfs_mode],
     }));
+    mounts.push(json!({
+        "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+        "options": ["nosuid", "noexec", "nodev", "ro"],
+    }));
     let mut binds: Vec<&Bind> = binds.iter().collect();
     binds.sort_by_key(|bind| bind.target.split('/').filter(|part| !part.is_empty()).count());
     for bind in binds {

@@ -6,7 +6,9 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{
+    PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec,
+};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
@@ -29,6 +31,14 @@ pub(crate) enum ClaimError {
     /// It has no volume yet.
     #[error("persistentvolumeclaim {0:?} is not bound yet")]
     Unbound(String),
+    /// Nobody here will bind it.
+    #[error("persistentvolumeclaim {name:?} is not bound: {why}")]
+    Refused {
+        /// Its name.
+        name: String,
+        /// What it asks for that is not done here.
+        why: String,
+    },
     /// Its volume is of a kind this node can't mount.
     #[error("persistentvolumeclaim {0:?}: only hostPath and local volumes are done")]
     Kind(String),
@@ -46,10 +56,16 @@ pub(crate) async fn claim_folder(
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let claim = claims.get_opt(name).await.map_err(Box::new)?;
     let claim = claim.ok_or_else(|| ClaimError::NotFound(name.into()))?;
-    let volume = claim.spec.and_then(|s| s.volume_name).filter(|v| !v.is_empty());
-    let volume = volume.ok_or_else(|| ClaimError::Unbound(name.into()))?;
+    let spec = claim.spec.unwrap_or_default();
+    let Some(volume) = spec.volume_name.as_ref().filter(|v| !v.is_empty()) else {
+        let name = name.to_owned();
+        return Err(match refusal(&spec) {
+            Some(why) => ClaimError::Refused { name, why },
+            None => ClaimError::Unbound(name),
+        });
+    };
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
-    let volume = volumes.get_opt(&volume).await.map_err(Box::new)?;
+    let volume = volumes.get_opt(volume).await.map_err(Box::new)?;
     let source = volume.ok_or_else(|| ClaimError::Unbound(name.into()))?.spec;
     source
         .and_then(|s| s.host_path.map(|h| h.path).or(s.local.map(|l| l.path)))
@@ -88,6 +104,21 @@ pub(crate) async fn run(client: Client, data_dir: PathBuf, stop: CancellationTok
     }
 }
 
+/// Why a claim is not ours to bind, if it isn't.
+fn refusal(spec: &PersistentVolumeClaimSpec) -> Option<String> {
+    let class = spec.storage_class_name.as_deref().unwrap_or_default();
+    if !matches!(class, "" | CLASS) {
+        return Some(format!("this node does not do spec.storageClassName: {class}"));
+    }
+    let fields = [
+        (spec.volume_mode.as_deref() == Some("Block"), "volumeMode: Block"),
+        (spec.selector.is_some(), "selector"),
+        (spec.data_source.is_some() || spec.data_source_ref.is_some(), "dataSource"),
+    ];
+    let mut refused = fields.iter().filter(|(asked, _)| *asked).map(|(_, field)| field);
+    refused.next().map(|field| format!("this node does not do spec.{field}"))
+}
+
 async fn bind(
     client: &Client,
     claim: &PersistentVolumeClaim,
@@ -97,11 +128,13 @@ async fn bind(
     else {
         return Ok(());
     };
-    let ours = matches!(spec.storage_class_name.as_deref(), None | Some("" | CLASS));
     let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
     let named = spec.volume_name.as_deref().unwrap_or_default();
     let name = format!("pvc-{uid}");
-    if !ours || phase == Some("Bound") || claim.metadata.deletion_timestamp.is_some() {
+    if refusal(spec).is_some()
+        || phase == Some("Bound")
+        || claim.metadata.deletion_timestamp.is_some()
+    {
         return Ok(());
     }
     if !named.is_empty() && named != name {

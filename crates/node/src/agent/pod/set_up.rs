@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 use kube::{Api, Client};
 
 use crate::{
-    agent::{Bundles, context::Context},
+    agent::{Bundles, context::Context, recorder::Severity},
     downward::Addresses,
     oci_config::References,
     runtime::{Limits, PodId, PodMount, PodNetwork, PodSetup, Runtime, RuntimeError},
@@ -78,6 +78,9 @@ pub(crate) async fn set_up<R: Runtime>(
     let refused = supported::refused(spec);
     if !refused.is_empty() {
         return Err(SetUpError::Unsupported(refused));
+    }
+    for what in supported::not_enforced(spec) {
+        context.recorder.note(pod, None, Severity::Warning, "NotEnforced", what);
     }
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let dir = context.pod_dir(&uid);

@@ -22,13 +22,25 @@ pub(super) enum Written {
     Failed(Box<kube::Error>),
 }
 
-impl Written {
-    fn of<T>(answer: Result<T, kube::Error>) -> Self {
-        match answer {
-            Ok(_) => Self::Done,
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Self::Gone,
-            Err(error) => Self::Failed(Box::new(error)),
+/// Judges an answer. A conflict may be about this pod or about another one that has its name by now: it is looked up.
+async fn judge<R: Runtime, T>(
+    context: &Arc<Context<R>>,
+    pod: &Pod,
+    answer: Result<T, kube::Error>,
+) -> Written {
+    let error = match answer {
+        Ok(_) => return Written::Done,
+        Err(error) => error,
+    };
+    match &error {
+        kube::Error::Api(status) if status.code == 404 => Written::Gone,
+        kube::Error::Api(status) if status.code == 409 => {
+            match api(context, pod).get_opt(&pod.name_any()).await {
+                Ok(now) if now.as_ref().is_none_or(|now| now.uid() != pod.uid()) => Written::Gone,
+                _ => Written::Failed(Box::new(error)),
+            }
         }
+        _ => Written::Failed(Box::new(error)),
     }
 }
 
@@ -47,9 +59,9 @@ pub(super) async fn status<R: Runtime>(
     }
     let patch = json!({ "metadata": { "uid": pod.metadata.uid }, "status": value });
     let params = PatchParams::default();
-    Written::of(
-        api(context, pod).patch_status(&pod.name_any(), &params, &Patch::Merge(patch)).await,
-    )
+    let answer =
+        api(context, pod).patch_status(&pod.name_any(), &params, &Patch::Merge(patch)).await;
+    judge(context, pod, answer).await
 }
 
 /// Takes the object away after its containers have ended.
@@ -62,7 +74,8 @@ pub(super) async fn removal<R: Runtime>(context: &Arc<Context<R>>, pod: &Pod) ->
         }),
         ..DeleteParams::default()
     };
-    Written::of(api(context, pod).delete(&pod.name_any(), &params).await)
+    let answer = api(context, pod).delete(&pod.name_any(), &params).await;
+    judge(context, pod, answer).await
 }
 
 fn api<R: Runtime>(context: &Arc<Context<R>>, pod: &Pod) -> Api<Pod> {

@@ -1,0 +1,103 @@
+//! What a new agent finds: the status that an earlier one wrote, and the containers that the runtime still holds.
+
+use jiff::Timestamp;
+
+use super::{Base, Life};
+use crate::{
+    agent::pod::slot::{Ended, State},
+    runtime::{PodState, Runtime},
+};
+
+impl<R: Runtime> Life<R> {
+    /// Takes over what an earlier process wrote into the status.
+    pub(super) fn remember(&mut self) {
+        let statuses = self.written.init_container_statuses.iter().flatten();
+        let statuses = statuses.chain(self.written.container_statuses.iter().flatten());
+        for status in statuses {
+            let Some(slot) = self.slots.iter_mut().find(|s| s.name == status.name) else {
+                continue;
+            };
+            slot.restarts = u32::try_from(status.restart_count).unwrap_or(0);
+            slot.image_id = Some(status.image_id.clone()).filter(|id| !id.is_empty());
+            let state = |s: &Option<k8s_openapi::api::core::v1::ContainerState>| {
+                s.as_ref().and_then(|s| s.terminated.clone()).map(|t| Ended {
+                    exit_code: t.exit_code,
+                    signal: t.signal,
+                    reason: t.reason.unwrap_or_default(),
+                    message: t.message,
+                    started_at: t.started_at.map(|t| t.0),
+                    finished_at: t.finished_at.map_or_else(Timestamp::now, |t| t.0),
+                    container_id: t.container_id,
+                })
+            };
+            slot.last = state(&status.last_state);
+            slot.attempt = slot.restarts;
+            if let Some(ended) = state(&status.state) {
+                slot.state = State::Ended(ended);
+            } else if status.state.as_ref().is_some_and(|s| s.running.is_some()) {
+                // Until the runtime says that it still runs, it does not.
+                let ended = self.unknown_end(status.container_id.clone());
+                let policy = self.policy;
+                if let Some(slot) = self.slots.iter_mut().find(|s| s.name == status.name) {
+                    slot.state =
+                        State::Running { started_at: ended.started_at.unwrap_or_default() };
+                    slot.ended(ended, policy, Timestamp::now());
+                    slot.retry_at = None;
+                }
+            }
+        }
+    }
+
+    /// Takes over what the runtime holds. Nothing is restarted that runs.
+    pub(super) fn adopt(&mut self, held: &PodState) {
+        self.base = Base::There;
+        self.ips = held.ips.clone();
+        self.board.set_ips(&self.ips);
+        let now = Timestamp::now();
+        let names: Vec<String> = self.slots.iter().map(|s| s.name.clone()).collect();
+        for name in names {
+            let Some(container) = held.containers.get(&name) else { continue };
+            let (uid, policy) = (self.uid.clone(), self.policy);
+            let Some(spec) = self.container(&name).cloned() else { continue };
+            let Some(slot) = self.slots.iter_mut().find(|s| s.name == name) else { continue };
+            let status = self.written.container_statuses.iter().flatten();
+            let status = status.chain(self.written.init_container_statuses.iter().flatten());
+            let before = status.into_iter().find(|s| s.name == name);
+            slot.restarts = before.map_or(0, |s| u32::try_from(s.restart_count).unwrap_or(0));
+            if container.exit.is_none() {
+                slot.last = slot.last.take().filter(|l| l.reason != "ContainerStatusUnknown");
+            }
+            slot.adopt(container, &uid);
+            self.board.began(&name, container.setup.attempt);
+            let state = slot.state.clone();
+            match state {
+                State::Running { .. } => {
+                    slot.started = spec.startup_probe.is_none()
+                        || before.is_some_and(|s| s.started == Some(true));
+                    slot.ready = slot.started
+                        && (spec.readiness_probe.is_none() || before.is_some_and(|s| s.ready));
+                    self.watch_health(&name);
+                }
+                State::Ended(ended) => {
+                    self.board.ended(&name);
+                    slot.state = State::Running { started_at: container.started_at };
+                    slot.ended(ended, policy, now);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// How a container ended that nobody saw ending.
+    pub(super) fn unknown_end(&self, container_id: Option<String>) -> Ended {
+        Ended {
+            exit_code: 137,
+            signal: None,
+            reason: "ContainerStatusUnknown".into(),
+            message: Some("The container could not be located when the pod was adopted".into()),
+            started_at: None,
+            finished_at: Timestamp::now(),
+            container_id,
+        }
+    }
+}
