@@ -160,3 +160,7 @@ async fn fetch(
 fn refused(name: &str, reason: impl std::fmt::Display) -> ImageError {
     ImageError::Registry { name: name.into(), reason: reason.to_string() }
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;
