@@ -27,7 +27,7 @@ pub struct Actors;
 
 impl Actors {
     /// The node, as the server takes it.
-    pub fn new() -> Arc<dyn PodStreams> {
+    pub fn on_stage() -> Arc<dyn PodStreams> {
         Arc::new(Self)
     }
 }
