@@ -135,11 +135,12 @@ impl ApiServerBuilder {
             loops: TaskTracker::new(),
         }));
         // Custom kinds of an earlier run are served from the first request on.
-        definitions::register(&api);
+        let mut known = definitions::Known::default();
+        known.register(&api);
         namespaces::prepare(&api)
             .await
             .map_err(|error| OpenError::Unprepared(error.to_string()))?;
-        api.spawn(definitions::run(api.clone()));
+        api.spawn(definitions::run(api.clone(), known));
         api.spawn(gc::run(api.clone()));
         api.spawn(namespaces::run(api.clone()));
         api.spawn(expiry::run(api.clone()));

@@ -45,6 +45,7 @@ pub(crate) fn kind(group: &str, plural: &str, name: &str, versions: Vec<Version>
             hooks: Hooks::NONE,
         },
         stored_as: ResourceId::new(group, plural),
+        defaults_since: crate::object::Revision(0),
     }
 }
 

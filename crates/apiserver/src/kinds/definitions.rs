@@ -3,6 +3,7 @@
 //! A definition is checked when it is written. A loop then accepts its names, establishes it, serves it, and empties it
 //! when it is deleted; everything it decides is in the definition's status.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use super::{
     Rules, ScalePaths, Scope, Served, Source, Status, Subresources, Version,
 };
 use crate::clock::rfc3339_seconds;
-use crate::object::{Object, ResourceId};
+use crate::object::{Object, ResourceId, Revision};
 use crate::rest::{
     DEFINITION_CLEANUP, DeleteOptions, Effectiveness, FieldValidation, Part, WriteOptions,
     delete_object, modify, subdomain_problem,
@@ -192,6 +193,7 @@ pub(crate) fn kind_of(definition: &Value) -> Option<Kind> {
     };
     Some(Kind {
         stored_as: ResourceId::new(&group, &plural),
+        defaults_since: Revision(definition["metadata"]["resourceVersion"].as_str()?.parse().ok()?),
         singular: text(&names["singular"]),
         kind: text(&names["kind"]),
         list_kind: text(&names["listKind"]),
@@ -305,27 +307,52 @@ fn is_established(definition: &Value) -> bool {
     condition(definition, "Established").is_some_and(|condition| condition["status"] == "True")
 }
 
-/// Serves exactly the established definitions.
-pub(crate) fn register(api: &Api) {
-    let definitions = api.store.list(&Query::all(&resource())).items;
-    let kinds = definitions
-        .iter()
-        .map(Object::value)
-        .filter(is_established)
-        .filter_map(|definition| kind_of(&definition))
-        .map(Arc::new)
-        .collect();
-    api.kinds.replace_custom(kinds);
+/// The custom kinds that are served, by definition. A status write of a definition changes no kind, and reading a large
+/// schema costs milliseconds, so a kind is read again only when its definition's generation has moved.
+#[derive(Default)]
+pub(crate) struct Known(BTreeMap<String, (String, u64, Arc<Kind>)>);
+
+impl Known {
+    /// Serves exactly the established definitions.
+    pub(crate) fn register(&mut self, api: &Api) {
+        let mut established = BTreeMap::new();
+        let mut changed = false;
+        for object in api.store.list(&Query::all(&resource())).items {
+            let meta = object.meta();
+            // A deletion mark raises the generation too, but a definition that is going changes no more.
+            let kept = self.0.get(&meta.name).filter(|(uid, generation, _)| {
+                *uid == meta.uid && (*generation == meta.generation || meta.is_deleting())
+            });
+            let kind = match kept {
+                Some((_, _, kind)) => kind.clone(),
+                None => {
+                    let definition = object.value();
+                    let Some(kind) = kind_of(&definition).filter(|_| is_established(&definition))
+                    else {
+                        continue;
+                    };
+                    changed = true;
+                    Arc::new(kind)
+                }
+            };
+            established.insert(meta.name.clone(), (meta.uid.clone(), meta.generation, kind));
+        }
+        changed |= established.len() != self.0.len();
+        self.0 = established;
+        if changed {
+            api.kinds.replace_custom(self.0.values().map(|(_, _, kind)| kind.clone()).collect());
+        }
+    }
 }
 
 /// Follows the definitions until the server stops.
-pub(crate) async fn run(api: Api) {
+pub(crate) async fn run(api: Api, mut known: Known) {
     loop {
         let (listing, mut watch) = api.store.list_and_watch(&Query::all(&resource()));
         for definition in &listing.items {
             settle(&api, definition).await;
         }
-        register(&api);
+        known.register(&api);
         loop {
             let changes = tokio::select! {
                 biased;
@@ -340,7 +367,7 @@ pub(crate) async fn run(api: Api) {
                             settle(&api, &current).await;
                         }
                     }
-                    register(&api);
+                    known.register(&api);
                 }
                 Err(_) => break,
             }

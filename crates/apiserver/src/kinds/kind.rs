@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::object::ResourceId;
+use crate::object::{ResourceId, Revision};
 use crate::schema::{FieldError, Schema};
 
 /// Everything the server knows about one resource of one API group.
@@ -37,6 +37,8 @@ pub struct Kind {
     /// The resource whose objects these are; differs from group and plural only for a view of another kind
     /// (events.k8s.io shows the core group's events).
     pub stored_as: ResourceId,
+    /// Objects older than this were written under another schema, so its defaults are filled in when they are read.
+    pub defaults_since: Revision,
 }
 
 impl Kind {

@@ -13,7 +13,7 @@ use crate::status::ApiError;
 impl Api {
     /// The object as JSON in the served version.
     pub(crate) fn show(&self, served: &Served, object: &Object) -> Result<Bytes, ApiError> {
-        if served.kind.rules.hooks.view.is_none() {
+        if served.kind.rules.hooks.view.is_none() && !is_dated(served, object) {
             let wanted = served.api_version();
             if object.api_version() == wanted {
                 return Ok(object.bytes().clone());
@@ -36,7 +36,11 @@ impl Api {
         if let Some(view) = served.kind.rules.hooks.view {
             value = (view.from_storage)(value);
         }
-        self.convert(served, value, &served.api_version())
+        let mut value = self.convert(served, value, &served.api_version())?;
+        if let (true, Some(schema)) = (is_dated(served, object), &served.version().schema) {
+            schema.default(&mut value);
+        }
+        Ok(value)
     }
 
     /// An object of the served version as it is stored.
@@ -95,6 +99,11 @@ impl Api {
         converted["apiVersion"] = wanted.into();
         Ok(converted)
     }
+}
+
+/// Whether the object was written before its kind had the schema it has now.
+fn is_dated(served: &Served, object: &Object) -> bool {
+    object.revision() < served.kind.defaults_since
 }
 
 /// The object's metadata alone, as a PartialObjectMetadata.

@@ -1,6 +1,7 @@
 //! Watches: a stream of one JSON object per line.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -95,6 +96,7 @@ pub(crate) async fn watch(call: &Call<'_>, options: &ListOptions) -> Result<Resp
         bookmarks: options.bookmarks,
         next_bookmark: now + BOOKMARK_EVERY.min(timeout.saturating_sub(LAST_BOOKMARK)),
         deadline: now + timeout,
+        replaced: call.api.kinds.replacements(),
         state: Progress::Going,
     };
     if let Some(listing) = initial {
@@ -130,6 +132,8 @@ struct Running {
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
+    /// Tells that other kinds are served: a watch of a kind that changed ends, and the client asks anew.
+    replaced: tokio::sync::watch::Receiver<()>,
     state: Progress,
 }
 
@@ -147,6 +151,11 @@ impl Running {
                 biased;
                 () = stopping.cancelled() => return None,
                 () = tokio::time::sleep_until(self.deadline) => return None,
+                _ = self.replaced.changed() => {
+                    if self.encoder.is_outdated() {
+                        return None;
+                    }
+                }
                 changes = self.watch.next() => match changes {
                     Ok(changes) if changes.is_empty() => return None,
                     Ok(changes) => {
@@ -240,6 +249,14 @@ impl Encoder {
                 _ => self.event("DELETED", &change.new, out),
             },
         }
+    }
+
+    /// Whether the kind is no longer what it was when the watch began.
+    fn is_outdated(&self) -> bool {
+        let kind = &self.served.kind;
+        let now = self.api.kinds.now();
+        kind.is_custom()
+            && now.resource(&kind.group, &kind.plural).is_none_or(|now| !Arc::ptr_eq(now, kind))
     }
 
     fn selects(&self, object: &Object) -> Result<bool, ApiError> {

@@ -172,3 +172,101 @@ async fn wrong_definitions_are_refused_by_field() {
     let uri = format!("{DEFINITIONS}/widgets.demo.example.com");
     assert_eq!(merge(&server, &uri, &json!({"spec": {"scope": "Cluster"}})).await.code, 422);
 }
+
+/// Moves the text between `spec.text` (v1) and `spec.words` (v2).
+struct Words;
+
+impl sandbank_apiserver::Converter for Words {
+    fn convert(
+        &self,
+        mut object: serde_json::Value,
+        api_version: &str,
+    ) -> Result<serde_json::Value, String> {
+        let (from, to) =
+            if api_version.ends_with("/v2") { ("text", "words") } else { ("words", "text") };
+        let spec = object["spec"].as_object_mut().ok_or("no spec")?;
+        if let Some(value) = spec.remove(from) {
+            spec.insert(to.into(), value);
+        }
+        // A careless converter; the server must not let it change who the object is.
+        object["metadata"]["uid"] = "forged".into();
+        Ok(object)
+    }
+}
+
+#[tokio::test]
+async fn versions_are_converted_in_process_and_none_is_lost() {
+    let builder = sandbank_apiserver::ApiServer::builder();
+    let builder = builder.converter("demo.example.com", "Note", std::sync::Arc::new(Words));
+    let server = TestServer::open(builder).await;
+    let version = |name: &str, field: &str, storage: bool| {
+        json!({"name": name, "served": true, "storage": storage, "schema": {"openAPIV3Schema": {"type": "object",
+            "properties": {"spec": {"type": "object", "properties": {field: {"type": "string"}}}}}}})
+    };
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "notes.demo.example.com"},
+        "spec": {
+            "group": "demo.example.com", "scope": "Namespaced", "names": {"plural": "notes", "kind": "Note"},
+            "conversion": {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
+                "clientConfig": {"service": {"namespace": "default", "name": "n"}}}},
+            "versions": [version("v1", "text", true), version("v2", "words", false)],
+        },
+    });
+    define(&server, &definition).await;
+    let uri = |version: &str| format!("/apis/demo.example.com/{version}/namespaces/default/notes");
+    let revision = server.store().revision();
+    let mut old =
+        Events::open(&server, &format!("{}?watch=true&resourceVersion={revision}", uri("v1")))
+            .await;
+    let mut new =
+        Events::open(&server, &format!("{}?watch=true&resourceVersion={revision}", uri("v2")))
+            .await;
+    let note = json!({"apiVersion": "demo.example.com/v2", "kind": "Note", "metadata": {"name": "n"}, "spec": {"words": "hi"}});
+    let created = post(&server, &uri("v2"), &note).await.expect(201);
+    assert_eq!(
+        (&created["apiVersion"], &created["spec"]),
+        (&json!("demo.example.com/v2"), &json!({"words": "hi"}))
+    );
+    let seen = get(&server, &format!("{}/n", uri("v1"))).await.expect(200);
+    assert_eq!(
+        (&seen["apiVersion"], &seen["spec"]),
+        (&json!("demo.example.com/v1"), &json!({"text": "hi"}))
+    );
+    for member in ["uid", "resourceVersion", "creationTimestamp"] {
+        assert_eq!(seen["metadata"][member], created["metadata"][member], "{member}");
+    }
+    assert_eq!(old.next().await.unwrap()["object"]["spec"], json!({"text": "hi"}));
+    assert_eq!(new.next().await.unwrap()["object"]["spec"], json!({"words": "hi"}));
+    let changed = merge(&server, &format!("{}/n", uri("v2")), &json!({"spec": {"words": "ho"}}))
+        .await
+        .expect(200);
+    assert_eq!(changed["metadata"]["uid"], created["metadata"]["uid"]);
+    let list = get(&server, &uri("v1")).await.expect(200);
+    assert_eq!(list["items"][0]["spec"], json!({"text": "ho"}));
+    let same = merge(&server, &format!("{}/n", uri("v2")), &json!({"spec": {"words": "ho"}}))
+        .await
+        .expect(200);
+    assert_eq!(same, changed, "no change in one version is none in the other");
+}
+
+#[tokio::test]
+async fn a_changed_definition_shows_in_old_objects_and_ends_watches() {
+    let server = TestServer::start().await;
+    define(&server, &widgets()).await;
+    post(&server, WIDGETS, &widget("a")).await.expect(201);
+    let mut events = Events::open(&server, &format!("{WIDGETS}?watch=true")).await;
+    assert_eq!(events.brief().await, "ADDED a");
+    let uri = format!("{DEFINITIONS}/widgets.demo.example.com");
+    let property = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size";
+    let operations =
+        json!([{"op": "add", "path": property, "value": {"type": "string", "default": "large"}}]);
+    patch(&server, &uri, "application/json-patch+json", &operations.to_string()).await.expect(200);
+    assert!(
+        events.next().await.is_none(),
+        "the client asks anew and gets objects of the new schema"
+    );
+    let object = get(&server, &format!("{WIDGETS}/a")).await.expect(200);
+    assert_eq!(object["spec"]["size"], "large", "defaults reach what was stored before them");
+    assert_eq!(get(&server, WIDGETS).await.expect(200)["items"][0]["spec"]["size"], "large");
+}

@@ -159,3 +159,19 @@ async fn wrong_pods_are_refused_by_field() {
         assert!(causes.iter().any(|cause| cause["field"] == field), "{field} in {status}");
     }
 }
+
+#[tokio::test]
+async fn questions_about_oneself_are_answered_and_not_kept() {
+    let server = TestServer::start().await;
+    let uri = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}});
+    let before = server.store().revision();
+    assert_eq!(post(&server, uri, &review).await.expect(201)["status"]["allowed"], true);
+    assert_eq!(server.store().revision(), before);
+    assert_eq!(get(&server, uri).await.code, 405);
+    let uri = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let answer = post(&server, uri, &review).await.expect(201);
+    assert_eq!(answer["status"]["userInfo"]["username"], "system:test");
+}

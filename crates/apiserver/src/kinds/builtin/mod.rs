@@ -14,7 +14,7 @@ use super::{
     ALL_VERBS, Generation, Hooks, Kind, Names, PutMissing, PutUnversioned, Rules, Scope, Source,
     Status, Subresource, Subresources, Version,
 };
-use crate::object::ResourceId;
+use crate::object::{ResourceId, Revision};
 use crate::schema::builtin as schemas;
 
 /// Every compiled-in kind.
@@ -100,6 +100,7 @@ impl Row {
                 hooks: self.hooks,
             },
             stored_as: ResourceId::new(group, plural),
+            defaults_since: Revision(0),
         }
     }
 }
