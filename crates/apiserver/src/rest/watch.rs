@@ -151,11 +151,6 @@ impl Running {
                 biased;
                 () = stopping.cancelled() => return None,
                 () = tokio::time::sleep_until(self.deadline) => return None,
-                _ = self.replaced.changed() => {
-                    if self.encoder.is_outdated() {
-                        return None;
-                    }
-                }
                 changes = self.watch.next() => match changes {
                     Ok(changes) if changes.is_empty() => return None,
                     Ok(changes) => {
@@ -177,6 +172,12 @@ impl Running {
                         return None;
                     }
                 },
+                // After the changes, so that the last objects of a kind are seen to go.
+                _ = self.replaced.changed() => {
+                    if self.encoder.is_outdated() {
+                        return None;
+                    }
+                }
                 () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
                     let now = Instant::now();
                     let last = self.deadline.checked_sub(LAST_BOOKMARK).unwrap_or(now);
