@@ -104,6 +104,12 @@ ZERO_FILLED = [CORE + k for k in (
     "io.k8s.api.autoscaling.v1.ScaleStatus",
 ]
 
+# The same for single fields: here an empty text says something.
+ZERO_FIELDS = {
+    CORE + "HTTPHeader": ["value"], CORE + "NodeAddress": ["address"], CORE + "Sysctl": ["value"],
+    META + "Condition": ["message"],
+}
+
 # Required by the server's validation though the published schema does not say so.
 REQUIRED = {CORE + "Container": ["image"], CORE + "EphemeralContainer": ["image"]}
 
@@ -230,12 +236,11 @@ def facts(node, name=None):
         return kept
     if name in REQUIRED:
         kept["required"] = kept.get("required", []) + REQUIRED[name]
-    if name in ZERO_FILLED:
-        for field in kept.get("required", []):
-            schema = kept["properties"][field]
-            zero = {"string": "", "integer": 0, "boolean": False}.get(schema.get("type"))
-            if zero is not None:
-                schema["default"] = zero
+    for field in kept.get("required", []) if name in ZERO_FILLED else ZERO_FIELDS.get(name, []):
+        schema = kept["properties"][field]
+        zero = {"string": "", "integer": 0, "boolean": False, "array": []}.get(schema.get("type"))
+        if zero is not None:
+            schema["default"] = zero
     for field, value in DEFAULTS.get(name, {}).items():
         kept["properties"][field]["default"] = value
     for field, values in ENUMS.get(name, {}).items():

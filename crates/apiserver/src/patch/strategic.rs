@@ -293,6 +293,7 @@ fn set_order(list: Option<&mut Value>, order: &Value, before: &[Value], key: Opt
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -411,6 +412,41 @@ mod tests {
             .map(|c| c["name"].as_str().unwrap())
             .collect();
         assert_eq!(names, ["c", "x", "y", "b", "a", "z"]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_patch_of_items_changes_those_items_alone_and_only_once(
+            before in prop::collection::btree_map("[a-e]", "[1-3]", 0..5),
+            change in prop::collection::btree_map("[a-e]", prop::option::of("[4-6]"), 0..4),
+        ) {
+            let target: Vec<Value> =
+                before.iter().map(|(name, image)| json!({"name": name, "image": image, "tty": true})).collect();
+            let patch: Vec<Value> = change
+                .iter()
+                .map(|(name, image)| match image {
+                    Some(image) => json!({"name": name, "image": image}),
+                    None => json!({"name": name, "$patch": "delete"}),
+                })
+                .collect();
+            let patch = containers(patch.into());
+            let once = patched(containers(target.into()), &patch);
+            prop_assert_eq!(&patched(once.clone(), &patch), &once);
+            let mut expected = before.clone();
+            for (name, image) in &change {
+                match image {
+                    Some(image) => expected.insert(name.clone(), image.clone()),
+                    None => expected.remove(name),
+                };
+            }
+            let list = once["spec"]["containers"].as_array().unwrap();
+            prop_assert_eq!(list.len(), expected.len());
+            for item in list {
+                let name = item["name"].as_str().unwrap();
+                prop_assert_eq!(item["image"].as_str(), expected.get(name).map(String::as_str));
+                prop_assert_eq!(item.get("tty").is_some(), before.contains_key(name));
+            }
+        }
     }
 
     #[test]
