@@ -18,16 +18,18 @@ pub enum Strategy {
     Recreate,
     /// Stale ones stay until they are claimed; only what is made newly is fresh.
     OnReplenish,
-    /// Stale ones go step by step, never more than the budget allows, and each step waits until the fresh ones are ready.
+    /// Stale ones go step by step, never more than the budget allows, and each step waits until the fresh ones are ready. Until then they may be claimed.
     RollingUpdate(Budget),
 }
 
 impl Strategy {
-    /// Whether a claim may get a sandbox of this freshness. A user who asks for old ones to be removed does not want them handed out meanwhile.
+    /// Whether a claim may get a sandbox of this freshness if there is no fresh one. `Recreate` says that old ones are wrong. A rolling update says the opposite:
+    /// they serve until they are replaced, or every claim right after a template change would start cold, which is what a warm pool is there to prevent.
     pub fn hands_out(self, freshness: Freshness) -> bool {
         match (self, freshness) {
-            (_, Freshness::Fresh) | (Self::OnReplenish, Freshness::Stale) => true,
-            (Self::Recreate | Self::RollingUpdate(_), Freshness::Stale) => false,
+            (_, Freshness::Fresh)
+            | (Self::OnReplenish | Self::RollingUpdate(_), Freshness::Stale) => true,
+            (Self::Recreate, Freshness::Stale) => false,
         }
     }
 }

@@ -73,7 +73,7 @@ fn update_strategy() -> Value {
         "description": "How warm sandboxes follow a change of the template. Claimed ones never do. Absent: OnReplenish.",
         "properties": {
             "type": word(
-                "Recreate removes all stale ones at once. OnReplenish lets them stay until they are claimed. RollingUpdate replaces them step by step, each step when the last one is ready.",
+                "Recreate removes all stale ones at once. OnReplenish lets them stay until they are claimed. RollingUpdate replaces them step by step, each step when the last one is ready; until then they may be claimed if no fresh one is ready.",
                 &["Recreate", "OnReplenish", "RollingUpdate"],
                 Some("OnReplenish"),
             ),
