@@ -16,9 +16,12 @@ impl DataDir {
     /// The directory named by the flag, or the default of this user: `$SANDBANK_DATA_DIR`, then
     /// `/var/lib/sandbank` for root, then `$XDG_DATA_HOME/sandbank`, then `~/.local/share/sandbank`.
     pub fn resolve(flag: Option<&Path>) -> Result<Self, Error> {
-        Self::from_surroundings(flag, rustix::process::geteuid().is_root(), |name| {
+        let root = rustix::process::geteuid().is_root();
+        let Self(dir) = Self::from_surroundings(flag, root, |name| {
             env::var_os(name).filter(|v| !v.is_empty())
-        })
+        })?;
+        // Pods outlive the server, and the next one may be started from another folder.
+        Ok(Self(std::path::absolute(&dir).unwrap_or(dir)))
     }
 
     fn from_surroundings(

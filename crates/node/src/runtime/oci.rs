@@ -87,6 +87,10 @@ impl OciRuntime {
     /// # Errors
     /// If the machine lacks what pods need: privileges, control groups, a network.
     pub async fn open(config: OciConfig) -> Result<Self, RuntimeError> {
+        if !config.pods.is_absolute() {
+            let reason = format!("the folder of pods {} is not absolute", config.pods.display());
+            return Err(RuntimeError::Unsupported(reason));
+        }
         let (tell, events) = mpsc::unbounded_channel();
         let scanned = config.clone();
         let program = Program::new(&config.program).map_err(|e| failed("find the shim", e))?;
@@ -162,18 +166,20 @@ fn scan(config: &OciConfig) -> Result<(Group, Vec<Found>), RuntimeError> {
         }
         match adopt(&dir) {
             Ok(pod) => found.push(pod),
-            Err(error) => {
-                tracing::warn!(pod = %entry.path().display(), %error, "remove what a dead shim left");
+            Err(RuntimeError::NotRunning(_)) => {
+                tracing::warn!(pod = %entry.path().display(), "remove what a dead shim left");
                 spawn::clean(&dir).map_err(|e| failed("remove what a dead shim left", e))?;
             }
+            // It lives and can't be understood: ending a pod for that would be worse than not starting.
+            Err(e) => return Err(e),
         }
     }
     Ok((groups, found))
 }
 
 fn adopt(dir: &Path) -> Result<Found, RuntimeError> {
-    let group = spawn::recorded_group(dir).map_err(|e| failed("read a pod's record", e))?;
     let answer = call::ask(dir, &Request::Watch)?;
+    let group = spawn::recorded_group(dir).map_err(|e| failed("read a pod's record", e))?;
     let Reply::State(state) = answer.reply else { return Err(unexpected()) };
     Ok(Found {
         id: state.setup.id.clone(),

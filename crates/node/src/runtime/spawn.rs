@@ -89,13 +89,12 @@ pub(super) fn start(
 
 fn prepare(dir: &Path, group: &Group, limits: &super::Limits) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let mut record = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(dir.join(RECORD))?;
-    record.write_all(&serde_json::to_vec(group)?)?;
+    // Whole or not at all: whoever finds it relies on it to clean up.
+    let draft = dir.join(format!("{RECORD}.draft"));
+    let mut record = OpenOptions::new();
+    record.create(true).truncate(true).write(true).mode(0o600);
+    record.open(&draft)?.write_all(&serde_json::to_vec(group)?)?;
+    fs::rename(draft, dir.join(RECORD))?;
     group.create()?;
     group.hand_down()?;
     let containers = group.child(CONTAINERS);
