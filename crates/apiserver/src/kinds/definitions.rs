@@ -44,10 +44,10 @@ fn on_update(definition: &mut Value, old: &Value) {
     if definition["status"]["storedVersions"] != old["status"]["storedVersions"] {
         return;
     }
-    if let Some(stored) = definition["status"]["storedVersions"].as_array_mut() {
-        if !stored.iter().any(|known| *known == storage) {
-            stored.push(storage.into());
-        }
+    if let Some(stored) = definition["status"]["storedVersions"].as_array_mut()
+        && !stored.iter().any(|known| *known == storage)
+    {
+        stored.push(storage.into());
     }
 }
 
@@ -84,7 +84,7 @@ fn validate(definition: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let name = text(&definition["metadata"]["name"]);
     if name != format!("{plural}.{group}") {
-        let detail = format!("must be spec.names.plural+\".\"+spec.group");
+        let detail = "must be spec.names.plural+\".\"+spec.group".to_string();
         errors.push(FieldError::invalid("metadata.name", name.into(), detail));
     }
     if !group.contains('.') {
@@ -505,11 +505,10 @@ async fn clear(api: &Api, object: &Object) -> Result<(), ApiError> {
                 }
             }
         }
-        if let Err(error) = release(&api, &object).await {
-            if error.reason != "NotFound" {
+        if let Err(error) = release(&api, &object).await
+            && error.reason != "NotFound" {
                 tracing::warn!(definition = %object.meta().name, %error, "an emptied definition could not be released");
             }
-        }
     });
     Ok(())
 }

@@ -104,10 +104,10 @@ fn begin(api: &Api, served: &Served, value: &mut Value) {
             metadata.insert("generation".into(), 1.into());
         }
     }
-    if served.version().subresources.status == Status::Subresource {
-        if let Some(members) = value.as_object_mut() {
-            members.remove("status");
-        }
+    if served.version().subresources.status == Status::Subresource
+        && let Some(members) = value.as_object_mut()
+    {
+        members.remove("status");
     }
     (served.kind.rules.hooks.on_create)(value);
     prepare::default(served, value);
@@ -130,10 +130,10 @@ async fn store(
     }
     if options.effectiveness == Effectiveness::DryRun {
         for require in &requires {
-            if let Require::Alive(wanted) = require {
-                if !api.store.get(wanted).is_some_and(|object| !object.meta().is_deleting()) {
-                    return Err(refusal(api, served, &name, WriteError::NotAlive(wanted.clone())));
-                }
+            if let Require::Alive(wanted) = require
+                && api.store.get(wanted).is_none_or(|object| object.meta().is_deleting())
+            {
+                return Err(refusal(api, served, &name, WriteError::NotAlive(wanted.clone())));
             }
         }
         return match api.store.get(&key) {

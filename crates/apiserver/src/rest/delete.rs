@@ -127,12 +127,12 @@ fn check_preconditions(
     if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != current.meta().uid) {
         return Err(ApiError::precondition(&served.named(name), "UID", uid, &current.meta().uid));
     }
-    if let Some(text) = &options.resource_version {
-        if parse_revision(text)? != current.revision() {
-            let found = current.revision().to_string();
-            let what = "ResourceVersion";
-            return Err(ApiError::precondition(&served.named(name), what, text, &found));
-        }
+    if let Some(text) = &options.resource_version
+        && parse_revision(text)? != current.revision()
+    {
+        let found = current.revision().to_string();
+        let what = "ResourceVersion";
+        return Err(ApiError::precondition(&served.named(name), what, text, &found));
     }
     Ok(())
 }

@@ -86,10 +86,10 @@ pub(crate) fn apply(
     let document = &patch.document.value;
     let mut value = current.clone();
     // A patch that does not speak of the revision applies to whatever is newest.
-    if let Some(metadata) = value["metadata"].as_object_mut() {
-        if !patch.mentions_revision() {
-            metadata.remove("resourceVersion");
-        }
+    if let Some(metadata) = value["metadata"].as_object_mut()
+        && !patch.mentions_revision()
+    {
+        metadata.remove("resourceVersion");
     }
     match (patch.form, schema) {
         (Form::Json, _) => {

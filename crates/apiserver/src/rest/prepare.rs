@@ -1,6 +1,8 @@
 //! What every object goes through before it is stored: decode, prune, default, check.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use super::call::strictness;
 use super::metadata;
@@ -133,16 +135,15 @@ pub(crate) fn content_changed(served: &Served, new: &Value, old: &Value) -> bool
         return false;
     }
     let status_apart = served.version().subresources.status == Status::Subresource;
-    let empty = Map::new();
-    let content = |value: &'_ Value| -> Vec<(String, Value)> {
-        value
-            .as_object()
-            .unwrap_or(&empty)
-            .iter()
-            .filter(|(name, _)| {
-                !matches!(name.as_str(), "metadata" | "apiVersion" | "kind")
-                    && !(status_apart && name.as_str() == "status")
-            })
+    let counts = |name: &str| match name {
+        "metadata" | "apiVersion" | "kind" => false,
+        "status" => !status_apart,
+        _ => true,
+    };
+    let content = |value: &'_ Value| -> BTreeMap<String, Value> {
+        let members = value.as_object().into_iter().flatten();
+        members
+            .filter(|(name, _)| counts(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     };

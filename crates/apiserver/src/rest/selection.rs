@@ -63,10 +63,10 @@ impl Selection {
             "metadata.namespace" => Some(meta.namespace.clone()),
             _ => None,
         };
-        if let Some(name) = self.fields.exact("metadata.name") {
-            if name != meta.name {
-                return Ok(false);
-            }
+        if let Some(name) = self.fields.exact("metadata.name")
+            && name != meta.name
+        {
+            return Ok(false);
         }
         let needs_value = self.fields.terms().iter().any(|term| of_meta(&term.field).is_none());
         let value = if needs_value { api.value_in(served, object)? } else { Value::Null };

@@ -138,10 +138,10 @@ fn compute(
     let mut decoded = step(&old)?;
     check_identity(served, key, current, &mut decoded.value)?;
     let conditional = revision_of(&decoded.value).is_some();
-    if let Some(text) = revision_of(&decoded.value) {
-        if parse_revision(text)? != current.revision() {
-            return Err(ApiError::stale(&served.named(&key.name)));
-        }
+    if let Some(text) = revision_of(&decoded.value)
+        && parse_revision(text)? != current.revision()
+    {
+        return Err(ApiError::stale(&served.named(&key.name)));
     }
     let warnings = prepare::settle(served, &mut decoded, options.validation)?;
     let mut new = decoded.value;
@@ -242,10 +242,11 @@ fn copy_member(to: &mut Value, from: &Value, member: &str) {
 pub(crate) fn nothing_holds(value: &Value) -> bool {
     let metadata = &value["metadata"];
     let none = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
+    let is_empty_inside = value["kind"] != "Namespace" || none(&value["spec"]["finalizers"]);
     !metadata["deletionTimestamp"].is_null()
         && none(&metadata["finalizers"])
         && metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
-        && !(value["kind"] == "Namespace" && !none(&value["spec"]["finalizers"]))
+        && is_empty_inside
 }
 
 /// The resourceVersion inside an object, if it says one. `"0"` and the empty text say none.

@@ -65,10 +65,10 @@ pub(crate) async fn watch(call: &Call<'_>, options: &ListOptions) -> Result<Resp
     };
     let revision = options.revision.filter(|revision| *revision > Revision(0));
     let from_state = options.send_initial || revision.is_none();
-    if let (true, Some(revision)) = (options.send_initial, revision) {
-        if let Err(error) = wait_for(call, revision).await {
-            return Ok(stream_of(vec![encoder.error(&error)]));
-        }
+    if let (true, Some(revision)) = (options.send_initial, revision)
+        && let Err(error) = wait_for(call, revision).await
+    {
+        return Ok(stream_of(vec![encoder.error(&error)]));
     }
     let (initial, watch) = if from_state {
         let (listing, watch) = store.list_and_watch(&query);
@@ -202,10 +202,10 @@ impl Running {
                 }
             }
         }
-        if self.initial.is_empty() {
-            if let Some(revision) = self.end_mark.take() {
-                piece.extend_from_slice(&self.encoder.bookmark(revision, Marks::EndOfInitial));
-            }
+        if self.initial.is_empty()
+            && let Some(revision) = self.end_mark.take()
+        {
+            piece.extend_from_slice(&self.encoder.bookmark(revision, Marks::EndOfInitial));
         }
         (!piece.is_empty()).then(|| piece.into())
     }

@@ -292,9 +292,12 @@ fn set_format(path: &Path, database: &Database) -> Result<(), OpenError> {
     }
 }
 
+/// A row of the file: its key, and what its record reads as.
+type Row = (String, Result<Object, String>);
+
 fn recover(path: &Path, database: &Database) -> Result<Recovered, OpenError> {
     let damaged = |detail: String| OpenError::Damaged { path: path.to_owned(), detail };
-    let read = || -> Result<(u64, Vec<(String, Result<Object, String>)>), redb::Error> {
+    let read = || -> Result<(u64, Vec<Row>), redb::Error> {
         let transaction = database.begin_read()?;
         let revision =
             transaction.open_table(COUNTERS)?.get("revision")?.map_or(0, |guard| guard.value());

@@ -69,7 +69,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let stale = prop::bool::weighted(0.2);
     let step = prop_oneof![
         4 => (place.clone(), content.clone()).prop_map(|(place, content)| Step::Create { place, content }),
-        4 => (place.clone(), content, stale.clone())
+        4 => (place.clone(), content, stale)
             .prop_map(|(place, content, stale)| Step::Update { place, content, stale }),
         2 => (place.clone(), stale).prop_map(|(place, stale)| Step::Delete { place, stale }),
         2 => (place.clone(), place).prop_map(|(from, to)| Step::Move { from, to }),

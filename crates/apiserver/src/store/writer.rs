@@ -151,10 +151,10 @@ impl<'a> Stage<'a> {
             Operation::Delete { key, .. } => (key, None),
         };
         let old = self.get(&key).cloned();
-        if let (Some(draft), Some(old)) = (&draft, &old) {
-            if draft.same_as(old) {
-                return old.clone();
-            }
+        if let (Some(draft), Some(old)) = (&draft, &old)
+            && draft.same_as(old)
+        {
+            return old.clone();
         }
         let revision = self.revision.next();
         let (new, effect) = match (&draft, &old) {

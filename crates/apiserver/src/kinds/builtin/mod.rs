@@ -290,10 +290,10 @@ pub(super) fn default_to(
     member: &str,
     default: impl Into<serde_json::Value>,
 ) {
-    if let Some(members) = value.as_object_mut() {
-        if members.get(member).is_none_or(serde_json::Value::is_null) {
-            members.insert(member.to_owned(), default.into());
-        }
+    if let Some(members) = value.as_object_mut()
+        && members.get(member).is_none_or(serde_json::Value::is_null)
+    {
+        members.insert(member.to_owned(), default.into());
     }
 }
 

@@ -119,11 +119,6 @@ fn default_container(container: &mut Value) {
         }
         default_to(&mut resources["requests"], &name, limit);
     }
-    if resources["limits"].is_null() || resources["requests"].is_null() {
-        if let Some(members) = resources.as_object_mut() {
-            members.retain(|_, value| !value.is_null());
-        }
-    }
 }
 
 fn default_probe(probe: &mut Value) {
@@ -302,15 +297,15 @@ fn check_resources(resources: &Value, path: &str, errors: &mut Vec<FieldError>) 
     }
     for (name, request) in resources["requests"].as_object().into_iter().flatten() {
         let limit = &resources["limits"][name];
-        if let (Some(request_amount), Some(limit_amount)) = (amount(request), amount(limit)) {
-            if request_amount > limit_amount {
-                let shown = limit.as_str().map_or_else(|| limit.to_string(), str::to_owned);
-                errors.push(FieldError::invalid(
-                    format!("{path}.resources.requests"),
-                    request.clone(),
-                    format!("must be less than or equal to {name} limit of {shown}"),
-                ));
-            }
+        if let (Some(request_amount), Some(limit_amount)) = (amount(request), amount(limit))
+            && request_amount > limit_amount
+        {
+            let shown = limit.as_str().map_or_else(|| limit.to_string(), str::to_owned);
+            errors.push(FieldError::invalid(
+                format!("{path}.resources.requests"),
+                request.clone(),
+                format!("must be less than or equal to {name} limit of {shown}"),
+            ));
         }
     }
 }
