@@ -144,10 +144,12 @@ impl Laws {
     fn ceiling(&mut self, change: &Change) {
         let Some(pool) = change.new.as_ref().and_then(pool_of).map(str::to_owned) else { return };
         let namespace = change.place.1.clone();
-        let members =
-            self.view.all("sandboxes").filter(|(place, s)| place.1 == namespace && pool_of(s) == Some(&pool)).count()
-                as u64
-                + 1;
+        let members = self
+            .view
+            .all("sandboxes")
+            .filter(|(place, s)| place.1 == namespace && pool_of(s) == Some(&pool))
+            .count() as u64
+            + 1;
         let since = change.at.saturating_sub(self.grace.0);
         let Some(ceilings) = self.ceilings.get(&(namespace.clone(), pool.clone())) else { return };
         // The ceiling in force at the start of the grace period counts too.
@@ -158,7 +160,9 @@ impl Laws {
             self.breach(
                 4,
                 change.revision,
-                format!("pool {namespace}/{pool} has {members} sandboxes; its ceiling is {allowed}"),
+                format!(
+                    "pool {namespace}/{pool} has {members} sandboxes; its ceiling is {allowed}"
+                ),
             );
         }
     }
@@ -176,7 +180,9 @@ impl Laws {
         let Some(pool_name) = pool_of(old).map(str::to_owned) else { return };
         let key = (change.place.1.clone(), pool_name.clone());
         self.taken.entry(key).or_default().push_back(change.at);
-        let Some(pool) = self.view.get("sandboxwarmpools", &change.place.1, &pool_name) else { return };
+        let Some(pool) = self.view.get("sandboxwarmpools", &change.place.1, &pool_name) else {
+            return;
+        };
         let strategy = pool["spec"]["updateStrategy"]["type"].as_str().unwrap_or("OnReplenish");
         let template = template_of(pool).to_owned();
         let fresh = self
@@ -186,7 +192,11 @@ impl Laws {
         let changed = self.template_changed.get(&(change.place.1.clone(), template)).copied();
         let known = changed.is_some_and(|at| at + self.grace.0 < change.at);
         if !fresh && known && strategy != "OnReplenish" {
-            self.breach(3, change.revision, format!("{name} was handed out stale under {strategy}"));
+            self.breach(
+                3,
+                change.revision,
+                format!("{name} was handed out stale under {strategy}"),
+            );
         }
     }
 
@@ -202,14 +212,18 @@ impl Laws {
             }
         };
         // The user of a simulation may delete a sandbox by hand and says so in an annotation first.
-        let by_hand = change.old.as_ref().is_some_and(|s| {
-            s["metadata"]["annotations"]["simulator/by-hand"] == "true"
-        });
+        let by_hand = change
+            .old
+            .as_ref()
+            .is_some_and(|s| s["metadata"]["annotations"]["simulator/by-hand"] == "true");
         if !may_go && !by_hand {
             self.breach(
                 2,
                 change.revision,
-                format!("{}/{} was deleted under its claim {claim}", change.place.1, change.place.2),
+                format!(
+                    "{}/{} was deleted under its claim {claim}",
+                    change.place.1, change.place.2
+                ),
             );
         }
     }
@@ -239,13 +253,13 @@ impl Laws {
             .count() as u64;
         let since = change.at.saturating_sub(self.grace.0);
         let key = (namespace.clone(), pool_name.clone());
-        let lately = self.taken.get(&key).map_or(0, |t| t.iter().filter(|at| **at >= since).count()) as u64;
+        let lately =
+            self.taken.get(&key).map_or(0, |t| t.iter().filter(|at| **at >= since).count()) as u64;
         // A change of the target within the grace period moves the floor.
-        let floor = self
-            .ceilings
-            .get(&key)
-            .and_then(|c| c.back())
-            .map_or(0, |(at, _)| if *at >= since { 0 } else { target.saturating_sub(unavailable) });
+        let floor =
+            self.ceilings.get(&key).and_then(|c| c.back()).map_or(0, |(at, _)| {
+                if *at >= since { 0 } else { target.saturating_sub(unavailable) }
+            });
         if available + lately < floor {
             self.breach(
                 5,
@@ -266,15 +280,22 @@ impl Laws {
             if let Some((claim, claim_uid)) = claim_of(sandbox) {
                 let key = (place.1.clone(), claim_uid.to_owned());
                 if let Some(other) = holders.insert(key, place.2.clone()) {
-                    doubles.push(format!("claim {}/{claim} holds {other} and {}", place.1, place.2));
+                    doubles
+                        .push(format!("claim {}/{claim} holds {other} and {}", place.1, place.2));
                 }
             }
         }
         let mut told: BTreeMap<(String, String), String> = BTreeMap::new();
         for (place, claim) in self.view.all("sandboxclaims") {
-            let Some(name) = claim["status"]["sandbox"]["name"].as_str().filter(|n| !n.is_empty()) else { continue };
+            let Some(name) = claim["status"]["sandbox"]["name"].as_str().filter(|n| !n.is_empty())
+            else {
+                continue;
+            };
             if let Some(other) = told.insert((place.1.clone(), name.to_owned()), place.2.clone()) {
-                doubles.push(format!("claims {other} and {} were both told {}/{name}", place.2, place.1));
+                doubles.push(format!(
+                    "claims {other} and {} were both told {}/{name}",
+                    place.2, place.1
+                ));
             }
         }
         for what in doubles {
@@ -297,7 +318,10 @@ impl Laws {
             let template = self.view.get("sandboxtemplates", namespace, template_of(pool));
             let broken = template.is_none_or(|t| image(t).contains(super::node::BROKEN_IMAGE));
             if !broken && ready != replicas(pool) {
-                found.push((6, format!("pool {namespace}/{name} has {ready} ready of {}", replicas(pool))));
+                found.push((
+                    6,
+                    format!("pool {namespace}/{name} has {ready} ready of {}", replicas(pool)),
+                ));
             }
             let told = &pool["status"];
             let count = |field: &str| told[field].as_u64().unwrap_or(0);
@@ -316,7 +340,10 @@ impl Laws {
             if let Some(template) = template.filter(|_| !broken && strategy != "OnReplenish") {
                 let stale = members.iter().filter(|s| image(s) != image(template)).count();
                 if stale > 0 {
-                    found.push((6, format!("pool {namespace}/{name} still has {stale} stale sandboxes")));
+                    found.push((
+                        6,
+                        format!("pool {namespace}/{name} still has {stale} stale sandboxes"),
+                    ));
                 }
             }
         }
@@ -334,10 +361,20 @@ impl Laws {
                 })
             });
             if !ready && !says_why {
-                found.push((7, format!("claim {}/{} is not ready and does not say why", place.1, place.2)));
+                found.push((
+                    7,
+                    format!("claim {}/{} is not ready and does not say why", place.1, place.2),
+                ));
             }
-            if ready && !held.is_some_and(|s| is_true(s, "Ready") && claim_of(s).is_some_and(|c| c.1 == uid(claim))) {
-                found.push((7, format!("claim {}/{} says it has {name}, which is not so", place.1, place.2)));
+            if ready
+                && !held.is_some_and(|s| {
+                    is_true(s, "Ready") && claim_of(s).is_some_and(|c| c.1 == uid(claim))
+                })
+            {
+                found.push((
+                    7,
+                    format!("claim {}/{} says it has {name}, which is not so", place.1, place.2),
+                ));
             }
         }
         for (law, what) in found {
@@ -375,7 +412,11 @@ fn surge(pool: &Value) -> u64 {
 }
 
 fn max_unavailable(pool: &Value) -> u64 {
-    bound(&pool["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"], replicas(pool), Round::Down)
+    bound(
+        &pool["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"],
+        replicas(pool),
+        Round::Down,
+    )
 }
 
 enum Round {
@@ -388,7 +429,11 @@ fn bound(value: &Value, of: u64, round: Round) -> u64 {
     if let Some(count) = value.as_u64() {
         return count;
     }
-    let percent = value.as_str().and_then(|s| s.strip_suffix('%')).and_then(|s| s.parse().ok()).unwrap_or(25u64);
+    let percent = value
+        .as_str()
+        .and_then(|s| s.strip_suffix('%'))
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(25u64);
     match round {
         Round::Up => (of * percent).div_ceil(100),
         Round::Down => of * percent / 100,

@@ -107,8 +107,12 @@ async fn start(api: Api<DynamicObject>, name: String, wait: Duration, fate: Fate
     let [_, b, c, d] = (0x0a58_0000 + address).to_be_bytes();
     let ip = format!("10.{b}.{c}.{d}");
     let status = match fate {
-        Fate::Ready => json!({"phase": "Running", "conditions": ready("True"), "podIP": ip, "podIPs": [{"ip": ip}]}),
-        Fate::Fails => json!({"phase": "Failed", "conditions": ready("False"), "podIP": ip, "podIPs": [{"ip": ip}]}),
+        Fate::Ready => {
+            json!({"phase": "Running", "conditions": ready("True"), "podIP": ip, "podIPs": [{"ip": ip}]})
+        }
+        Fate::Fails => {
+            json!({"phase": "Failed", "conditions": ready("False"), "podIP": ip, "podIPs": [{"ip": ip}]})
+        }
         Fate::NeverReady => json!({"phase": "Pending", "conditions": ready("False")}),
     };
     // The pod may be gone by now; that is its own affair.

@@ -44,7 +44,8 @@ impl User {
     }
 
     fn api(&self, kind: &str, plural: &str) -> Api<DynamicObject> {
-        let group = if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
+        let group =
+            if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
         let gvk = GroupVersionKind::gvk(group, "v1beta1", kind);
         Api::namespaced_with(
             self.client.clone(),
@@ -116,7 +117,8 @@ impl User {
 
     /// Makes a pool use another template.
     pub async fn switch_pool(&self, name: &str, template: &str) -> kube::Result<()> {
-        self.merge(&self.pools(), name, json!({"spec": {"sandboxTemplateRef": {"name": template}}})).await
+        self.merge(&self.pools(), name, json!({"spec": {"sandboxTemplateRef": {"name": template}}}))
+            .await
     }
 
     /// Deletes a pool.
@@ -168,7 +170,13 @@ impl User {
 
     /// Names of all sandboxes.
     pub async fn sandbox_names(&self) -> kube::Result<Vec<String>> {
-        Ok(self.sandboxes().list(&Default::default()).await?.iter().map(ResourceExt::name_any).collect())
+        Ok(self
+            .sandboxes()
+            .list(&Default::default())
+            .await?
+            .iter()
+            .map(ResourceExt::name_any)
+            .collect())
     }
 
     async fn create(
@@ -178,7 +186,8 @@ impl User {
         name: &str,
         spec: Value,
     ) -> kube::Result<()> {
-        let group = if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
+        let group =
+            if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
         let object = json!({
             "apiVersion": format!("{group}/v1beta1"),
             "kind": kind,
@@ -203,8 +212,12 @@ pub fn draw_strategy(rng: &mut Rng) -> Value {
     match rng.u8(..4) {
         0 => json!({"type": "Recreate"}),
         1 => json!({"type": "OnReplenish"}),
-        2 => json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}}),
-        _ => json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "0%", "maxSurge": "50%"}}),
+        2 => {
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}})
+        }
+        _ => {
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "0%", "maxSurge": "50%"}})
+        }
     }
 }
 
@@ -227,7 +240,8 @@ pub async fn live(user: &User, habits: &Habits, rng: &mut Rng) -> Vec<String> {
         }
     }
     for _ in 0..habits.steps {
-        tokio::time::sleep(Duration::from_micros(rng.u64(..=habits.pause.as_micros() as u64))).await;
+        tokio::time::sleep(Duration::from_micros(rng.u64(..=habits.pause.as_micros() as u64)))
+            .await;
         let n = rng.u32(..habits.pools);
         let (template, pool) = (format!("t{n}"), format!("p{n}"));
         let done = match rng.u8(..100) {
@@ -274,7 +288,8 @@ pub async fn live(user: &User, habits: &Habits, rng: &mut Rng) -> Vec<String> {
                 made += 1;
                 let name = format!("c{made}");
                 claims.push(name.clone());
-                let spec = json!({"warmPoolRef": {"name": pool}, "env": [{"name": "A", "value": "1"}]});
+                let spec =
+                    json!({"warmPoolRef": {"name": pool}, "env": [{"name": "A", "value": "1"}]});
                 let _ = user.create_claim_with(&name, spec).await;
                 format!("claim {name} of {pool} with a variable")
             }
