@@ -166,7 +166,7 @@ pub fn start(client: kube::Client, options: Options, shutdown: CancellationToken
         }
     };
     let (ready, readiness) = Readiness::channel();
-    let synced = watch_all(&client, &index, &options, &stop, &mut parts);
+    let synced = watch_all(&client, &index, &options, &events, &stop, &mut parts);
     let writer =
         Writer::new(client, Permits::new(options.writes), leadership.clone(), metrics.clone());
     let reconciler = Arc::new(Reconciler::new(
@@ -214,10 +214,11 @@ fn watch_all(
     client: &kube::Client,
     index: &Arc<Index>,
     options: &Options,
+    events: &Events,
     stop: &CancellationToken,
     parts: &mut JoinSet<Result<&'static str, RunError>>,
 ) -> Vec<watch::Receiver<bool>> {
-    let mut watches = Watches { client, index, options, stop, parts, synced: Vec::new() };
+    let mut watches = Watches { client, index, options, events, stop, parts, synced: Vec::new() };
     watches.add::<SandboxTemplate>(None);
     watches.add::<SandboxWarmPool>(None);
     watches.add::<Sandbox>(None);
@@ -234,6 +235,7 @@ struct Watches<'a> {
     client: &'a kube::Client,
     index: &'a Arc<Index>,
     options: &'a Options,
+    events: &'a Events,
     stop: &'a CancellationToken,
     parts: &'a mut JoinSet<Result<&'static str, RunError>>,
     synced: Vec<watch::Receiver<bool>>,
@@ -253,6 +255,7 @@ impl Watches<'_> {
             self.client.clone(),
             self.index.clone(),
             options,
+            self.events.clone(),
             metrics,
             sender,
             self.stop.clone(),

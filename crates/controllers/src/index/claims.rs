@@ -1,5 +1,7 @@
 //! Claims: where they may be served from, and who waits.
 
+use std::collections::BTreeSet;
+
 use dialects::x_k8s::SandboxClaim;
 use dialects::x_k8s::claim::Choice;
 use engine::Key;
@@ -71,11 +73,26 @@ impl Indexed for SandboxClaim {
 }
 
 impl World {
+    /// Puts a claim into the lines of these pools and takes it out of all others. What it stood in already keeps its place, which is its age.
+    pub fn stand_in_lines(&mut self, claim: &Key, created: Timestamp, pools: BTreeSet<Key>) {
+        for left in self.lines.remove(claim).unwrap_or_default().difference(&pools) {
+            if let Some(shelf) = self.shelves.get_mut(left) {
+                shelf.leave(claim);
+            }
+        }
+        for pool in &pools {
+            if let Some(shelf) = self.shelves.get_mut(pool) {
+                shelf.wait(claim, created);
+            }
+        }
+        if !pools.is_empty() {
+            self.lines.insert(claim.clone(), pools);
+        }
+    }
+
     /// Takes a claim out of every line it stands in.
     pub fn leave_lines(&mut self, claim: &Key) {
-        for shelf in self.shelves.values_mut() {
-            shelf.leave(claim);
-        }
+        self.stand_in_lines(claim, Timestamp::UNIX_EPOCH, BTreeSet::new());
     }
 
     /// When the claim was first seen: its place in line.

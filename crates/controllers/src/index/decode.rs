@@ -67,6 +67,13 @@ impl<T> Delivered<T> {
     }
 }
 
+impl<T> Delivered<T> {
+    /// Its life.
+    pub fn uid(&self) -> engine::Uid {
+        engine::Uid::new(self.identity.uid.as_deref().unwrap_or_default())
+    }
+}
+
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Delivered<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;

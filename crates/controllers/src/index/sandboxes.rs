@@ -2,7 +2,7 @@
 
 use dialects::condition::{Condition, find};
 use dialects::pod::Pod;
-use dialects::x_k8s::{Sandbox, keys};
+use dialects::x_k8s::{Sandbox, keys, revision};
 use engine::{Holder, Key, Member, Stage, Uid};
 use std::sync::Arc;
 
@@ -35,6 +35,7 @@ impl Indexed for Sandbox {
         {
             shelf.remove(key);
         }
+        world.follow_revision(key, old, new);
         if new.is_none() {
             world.first_seen.remove(key);
         } else if old.is_none() {
@@ -88,7 +89,8 @@ pub fn urgency_of(old: Option<&Sandbox>, new: &Sandbox) -> Priority {
 /// it: a claim puts its own there, and binding a sandbox changes the sandbox's.
 fn mirrored(sandbox: &Sandbox) -> (Option<Condition>, Option<&Condition>, &[String], bool) {
     let conditions = &sandbox.status.conditions;
-    let ready = sandbox.ready().map(|ready| Condition { observed_generation: None, ..ready.clone() });
+    let ready =
+        sandbox.ready().map(|ready| Condition { observed_generation: None, ..ready.clone() });
     (ready, find(conditions, "Finished"), &sandbox.status.pod_ips, sandbox.metadata.is_leaving())
 }
 
@@ -176,6 +178,22 @@ impl World {
         self.first_seen.get(sandbox).copied()
     }
 
+    /// Keeps what a sandbox was made with. Its spec can only change with its generation.
+    fn follow_revision(&mut self, key: &Key, old: Option<&Sandbox>, new: Option<&Sandbox>) {
+        let Some(new) = new else {
+            self.sandbox_revisions.remove(key);
+            return;
+        };
+        let template =
+            |sandbox: &Sandbox| sandbox.metadata.labels.get(keys::TEMPLATE_REF_HASH).cloned();
+        let same = old.is_some_and(|old| {
+            old.metadata.generation == new.metadata.generation && template(old) == template(new)
+        });
+        if !same || !self.sandbox_revisions.contains_key(key) {
+            self.sandbox_revisions.insert(key.clone(), revision::of_sandbox(new));
+        }
+    }
+
     /// How long a sandbox that was started for a claim took to get ready.
     fn observe_cold_start(&mut self, key: &Key, sandbox: &Sandbox) {
         let cold =
@@ -195,9 +213,10 @@ impl World {
 
     /// A sandbox as its pool counts it.
     pub fn member(&self, key: &Key) -> Option<Member> {
-        let sandbox = self.sandboxes.get(key)?.clone();
+        let sandbox = self.sandboxes.get(key)?;
         let trouble = self.pod_of(&sandbox.metadata.uid()).and_then(|pod| pod.trouble());
-        Some(sandbox.member(trouble))
+        let revision = self.sandbox_revisions.get(key)?.clone();
+        Some(sandbox.member_of(revision, trouble))
     }
 
     /// A sandbox as claims see it: available only if its pod is ready at this moment, whatever its status said a moment ago, and placed by when it was first

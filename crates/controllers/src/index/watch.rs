@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::decode::Delivered;
 use super::{Index, Indexed};
+use crate::events::{Events, Note, Severity};
 use crate::metrics::Metrics;
 
 /// Which namespaces are looked after.
@@ -56,6 +57,7 @@ pub async fn follow<T: Indexed>(
     client: kube::Client,
     index: Arc<Index>,
     options: WatchOptions,
+    events: Events,
     metrics: Metrics,
     synced: watch::Sender<bool>,
     shutdown: CancellationToken,
@@ -71,19 +73,19 @@ pub async fn follow<T: Indexed>(
     if options.listing == Listing::Streamed {
         config = config.streaming_lists();
     }
-    let mut events = watcher(api, config).boxed();
+    let mut stream = watcher(api, config).boxed();
     let mut listing: Option<BTreeSet<engine::Key>> = None;
     let mut failures: u32 = 0;
     loop {
         let event = tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
-            event = events.next() => event,
+            event = stream.next() => event,
         };
         match event {
             Some(Ok(event)) => {
                 failures = 0;
-                receive(&index, event, &mut listing, &metrics, &synced);
+                receive(&index, event, &mut listing, &events, &metrics, &synced);
             }
             Some(Err(error)) => {
                 failures = failures.saturating_add(1);
@@ -107,6 +109,7 @@ fn receive<T: Indexed>(
     index: &Index,
     event: Event<Delivered<T>>,
     listing: &mut Option<BTreeSet<engine::Key>>,
+    events: &Events,
     metrics: &Metrics,
     synced: &watch::Sender<bool>,
 ) {
@@ -116,7 +119,7 @@ fn receive<T: Indexed>(
             if let Some(names) = listing {
                 names.insert(delivered.key());
             }
-            take(index, delivered, metrics);
+            take(index, delivered, events, metrics);
         }
         Event::InitDone => {
             if let Some(names) = listing.take() {
@@ -124,19 +127,27 @@ fn receive<T: Indexed>(
             }
             synced.send_replace(true);
         }
-        Event::Apply(delivered) => take(index, delivered, metrics),
+        Event::Apply(delivered) => take(index, delivered, events, metrics),
         Event::Delete(delivered) => index.delete::<T>(&delivered.key()),
     }
 }
 
-fn take<T: Indexed>(index: &Index, delivered: Delivered<T>, metrics: &Metrics) {
-    let key = delivered.key();
+fn take<T: Indexed>(index: &Index, delivered: Delivered<T>, events: &Events, metrics: &Metrics) {
+    let (key, uid) = (delivered.key(), delivered.uid());
     match delivered.object {
         Ok(object) => index.apply(object),
         // What was known of it stays: it is the last thing that made sense.
         Err(error) => {
             metrics.undecodable(T::KIND);
             tracing::warn!(kind = %T::KIND, object = %key, %error, "an object can't be decoded and is left out");
+            events.note(Note {
+                kind: T::KIND,
+                key,
+                uid,
+                severity: Severity::Warning,
+                reason: "Undecodable",
+                message: format!("It can't be read and is left out until it is edited: {error}"),
+            });
         }
     }
 }

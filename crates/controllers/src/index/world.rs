@@ -104,12 +104,16 @@ pub struct World {
     /// What each pool can hand out, and who waits for it. A claim takes from here under the same lock that a watch fills it under, so no two claims are ever
     /// offered one sandbox.
     pub shelves: BTreeMap<Key, Shelf>,
+    /// The pools in whose lines each waiting claim stands.
+    pub(super) lines: BTreeMap<Key, BTreeSet<Key>>,
     /// Our own writes that were not seen again yet.
     pub ledger: Ledger,
     /// How long cold starts of a template take, as observed.
     pub cold_pace: BTreeMap<Key, Pace>,
     /// What each template means now.
     pub(super) revisions: BTreeMap<Key, Revision>,
+    /// What each sandbox was made with.
+    pub(super) sandbox_revisions: BTreeMap<Key, Revision>,
     /// When a sandbox that is being started was first seen, to the nanosecond; the API's own creation times have whole seconds.
     pub(super) first_seen: BTreeMap<Key, Timestamp>,
     /// When a claim was first seen: its place in line, finer than its creation time.
@@ -143,9 +147,11 @@ impl World {
             pool_of_uid: BTreeMap::new(),
             claim_of_uid: BTreeMap::new(),
             shelves: BTreeMap::new(),
+            lines: BTreeMap::new(),
             ledger: Ledger::default(),
             cold_pace: BTreeMap::new(),
             revisions: BTreeMap::new(),
+            sandbox_revisions: BTreeMap::new(),
             first_seen: BTreeMap::new(),
             claim_seen: BTreeMap::new(),
             options,

@@ -72,3 +72,42 @@ async fn ready(readiness: Readiness) -> impl IntoResponse {
 async fn scrape(metrics: Metrics) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, OPENMETRICS)], metrics.encode())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn health_readiness_and_metrics_are_served_until_the_end() {
+        let (bound, address) = oneshot::channel();
+        let (ready, readiness) = Readiness::channel();
+        let stop = CancellationToken::new();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let told = |address| bound.send(address).unwrap();
+        let server = tokio::spawn(serve(any, Metrics::new(), readiness, told, stop.clone()));
+        let address = address.await.unwrap();
+        assert!(get(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 503"));
+        ready.send_replace(true);
+        assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        assert!(get(address, "/metrics").await.contains("agent_sandbox_build_info"));
+        let taken =
+            serve(address, Metrics::new(), Readiness::channel().1, |_| {}, stop.clone()).await;
+        assert!(matches!(taken, Err(ServeError::Listen { .. })), "{taken:?}");
+        stop.cancel();
+        server.await.unwrap().unwrap();
+    }
+}

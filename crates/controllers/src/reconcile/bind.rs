@@ -74,7 +74,7 @@ impl Reconciler {
         {
             Ok(written) => {
                 let sandbox = self.committed(claim, &written, pool)?;
-                tracing::info!(claim = %claim.metadata.key(), sandbox = %candidate.key, reason = %why, "bound");
+                tracing::debug!(claim = %claim.metadata.key(), sandbox = %candidate.key, reason = %why, "bound");
                 self.count_claim(
                     claim,
                     &sandbox,

@@ -4,6 +4,7 @@
 //! name, its addresses and its readiness together. The answer of the first write is the newest state of the sandbox there is, so nothing is waited for in
 //! between. Annotations follow when nobody waits any more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use dialects::condition::{Condition, find};
 use dialects::x_k8s::claim::{Choice, status_patch};
 use dialects::x_k8s::types::SandboxClaimStatus;
 use dialects::x_k8s::{Sandbox, SandboxClaim, SandboxTemplate, build, keys};
-use engine::claim::{Answer, Cascade, ClaimAction, ClaimPlan, ClaimView, Content, Held, Source};
+use engine::claim::{
+    Answer, Cascade, ClaimAction, ClaimPlan, ClaimView, Content, Held, Refusal, Source,
+};
 use engine::{Key, Uid};
 use jiff::Timestamp;
 use serde_json::json;
@@ -40,8 +43,33 @@ struct Planned {
 
 impl Reconciler {
     pub(super) async fn claim(self: &Arc<Self>, key: &Key) -> Result<Option<Timestamp>, Failure> {
-        let subject = Subject::Claim(key.clone());
         self.settle_lost_bind(key).await?;
+        let done = self.serve(key).await;
+        if let Err(Failure::Write { source: WriteError::Refused(message), verb, kind, .. }) = &done
+        {
+            self.tell_refusal(key, format!("Error seen: {verb} {kind}: {message}")).await;
+        }
+        done
+    }
+
+    /// A quota or a webhook said no. It is tried again after a pause, and the claim says meanwhile why nothing happens.
+    async fn tell_refusal(&self, key: &Key, message: String) {
+        let Some(claim) = self.index.world().claims.get(key).cloned() else { return };
+        let answer =
+            Answer::Refused(Refusal::Content { word: "ReconcilerError".to_owned(), message });
+        let wanted = claim.next_status(&answer, None, self.clock.now());
+        let Some(mut patch) = status_patch(&claim.status, &wanted) else { return };
+        patch["metadata"] = json!({ "uid": claim.metadata.uid });
+        if let Ok(written) =
+            self.writer.patch(Kind::Claim, key, Part::Status, &patch, Urgency::Urgent).await
+        {
+            self.wrote(&Subject::Claim(key.clone()), Kind::Claim, &written);
+        }
+    }
+
+    /// Plans and carries out, until the claim has an answer.
+    async fn serve(self: &Arc<Self>, key: &Key) -> Result<Option<Timestamp>, Failure> {
+        let subject = Subject::Claim(key.clone());
         for tried in 1..=CANDIDATES {
             if let Some(at) = self.hold_back(&subject) {
                 return Ok(Some(at));
@@ -121,14 +149,13 @@ impl Reconciler {
         let plan = engine::claim::plan(&view, now);
 
         let waits = matches!(plan.answer, Answer::Waiting(_)) && !plan.actions.iter().any(takes);
-        world.leave_lines(key);
-        if let (true, Source::Found { offers, .. }) = (waits, &view.source) {
-            for offer in offers {
-                if let Some(shelf) = world.shelves.get_mut(&offer.pool) {
-                    shelf.wait(key, created);
-                }
+        let lines = match &view.source {
+            Source::Found { offers, .. } if waits => {
+                offers.iter().map(|offer| offer.pool.clone()).collect()
             }
-        }
+            _ => BTreeSet::new(),
+        };
+        world.stand_in_lines(key, created, lines);
         for action in &plan.actions {
             if let ClaimAction::Bind { candidate, pool, .. } = action {
                 if let Some(shelf) = world.shelves.get_mut(pool) {

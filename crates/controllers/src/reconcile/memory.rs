@@ -37,6 +37,8 @@ pub(super) struct PoolNotes {
     /// Refused or failed writes in a row, and until when no new ones are made.
     pub refused: u32,
     pub hold_until: Option<Instant>,
+    /// Before this it is not planned again.
+    pub planned: Option<Instant>,
     /// When the status was last written.
     pub reported: Option<Instant>,
     /// Whether it was last said not to progress.

@@ -21,11 +21,21 @@ use crate::subject::Subject;
 /// looks immediate to people, and a change of a condition is written at once.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 
+/// A pool is planned at most this often, and a large one less often: a plan costs about a microsecond per member, and under a storm of claims every one of them
+/// would ask for it. Ten milliseconds are far below the start of any container, so a refill loses nothing; the first change after a pause is answered at once.
+const PLAN_EVERY: Duration = Duration::from_millis(10);
+
+/// Keeps planning below a fifth of one processor.
+const PLAN_EVERY_PER_MEMBER: Duration = Duration::from_micros(5);
+
 impl Reconciler {
     pub(super) async fn pool(self: &Arc<Self>, key: &Key) -> Result<Option<Timestamp>, Failure> {
         let subject = Subject::Pool(key.clone());
         let now = self.clock.now();
         let notes = self.memory.pool(key);
+        if let Some(next) = notes.planned.filter(|next| *next > Instant::now()) {
+            return Ok(Some(self.timestamp_of(next)));
+        }
         let (pool, plan, reported) = {
             let mut world = self.index.world();
             let Some(pool) = world.pools.get(key).cloned() else {
@@ -46,15 +56,19 @@ impl Reconciler {
             // Noted under the same lock that the view was made under: no claim takes what is about to be deleted, and the next plan counts all of it.
             self.promise(&mut world, &subject, &pool, &plan, now);
             let reported = world.ledger.is_seen(&subject, Kind::Pool);
+            let pause = PLAN_EVERY + PLAN_EVERY_PER_MEMBER.saturating_mul(plan.status.counts.warm);
+            self.memory.note_pool(key, |notes| {
+                notes.backoff = plan.backoff;
+                notes.planned = Some(Instant::now() + pause);
+            });
             (pool, plan, reported)
         };
-        self.memory.note_pool(key, |notes| notes.backoff = plan.backoff);
         let status = plan.status.counts;
         self.metrics.pool(&key.namespace, &key.name, plan.status.desired, status.available);
         let held = notes.hold_until.map(|until| self.timestamp_of(until));
         let creates = self.start_writes(&subject, &pool, &plan);
-        if creates > 0 || !plan.actions.is_empty() {
-            tracing::info!(%subject, actions = plan.actions.len(), reasons = ?plan.reasons, "planned");
+        if !plan.actions.is_empty() {
+            tracing::info!(%subject, creates, actions = plan.actions.len(), reasons = ?plan.reasons, "planned");
         }
         // While the last report is not seen again, a comparison with it would write it twice; its return wakes the pool.
         let later =
@@ -94,7 +108,7 @@ impl Reconciler {
                     creates += self.start_fill(subject, pool, *count, revision);
                 }
                 PoolAction::Delete { key, precondition, why } => {
-                    tracing::info!(%subject, sandbox = %key, reason = %why, "removing");
+                    tracing::debug!(%subject, sandbox = %key, reason = %why, "removing");
                     self.start_removal(subject, key.clone(), precondition.clone());
                 }
                 PoolAction::Adopt { key, precondition, why } => {

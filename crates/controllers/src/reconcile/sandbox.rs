@@ -89,7 +89,7 @@ impl Reconciler {
     ) -> Result<(), Failure> {
         for action in &plan.actions {
             self.perform(subject, sandbox, action, urgency).await?;
-            tracing::info!(%subject, ?action, "carried out");
+            tracing::debug!(%subject, ?action, "carried out");
         }
         Ok(())
     }

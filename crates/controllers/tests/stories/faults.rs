@@ -6,7 +6,7 @@ use controllers::kinds::Kind;
 use http::Method;
 use serde_json::json;
 
-use crate::stage::{Stage, controller};
+use crate::stage::{Stage, condition, controller};
 use crate::wire::Fault;
 
 async fn filled_pool() -> Stage {
@@ -122,4 +122,41 @@ async fn a_pool_that_shrinks_while_claims_come_never_deletes_what_was_claimed() 
         assert_eq!(controller(&sandbox), ("SandboxClaim".to_owned(), format!("c{n}")));
         assert!(sandbox["metadata"].get("deletionTimestamp").is_none());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_a_quota_refuses_says_so_and_is_served_when_there_is_room() {
+    let stage = Stage::open().await;
+    stage.template("python", "ready").await;
+    stage.pool("cold", "python", 0, json!({})).await;
+    for _ in 0..8 {
+        stage.wire.break_next(Method::POST, "/sandboxes", Fault::Refuse);
+    }
+    stage.claim("c", "cold").await;
+    stage
+        .until("the claim says why nothing happens", async || {
+            let claim = stage.get(Kind::Claim, "c").await?;
+            let ready = condition(&claim, "Ready");
+            (ready["reason"] == "ReconcilerError"
+                && ready["message"].as_str()?.contains("exceeded quota"))
+            .then_some(())
+        })
+        .await;
+    stage.ready("c").await;
+    assert!(stage.wire.is_whole());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_a_quota_refuses_asks_seldom_and_fills_when_there_is_room() {
+    let stage = Stage::open().await;
+    stage.template("python", "ready").await;
+    for _ in 0..20 {
+        stage.wire.break_next(Method::POST, "/sandboxes", Fault::Refuse);
+    }
+    stage.pool("warm", "python", 100, json!({})).await;
+    stage.until("the refusals are over", async || stage.wire.is_whole().then_some(())).await;
+    // Waves of four with pauses between them, never a hundred at once.
+    let asked = stage.wire.writes().iter().filter(|w| w.ends_with("/sandboxes")).count();
+    assert!(asked <= 24, "{asked}");
+    stage.filled("warm", 100).await;
 }

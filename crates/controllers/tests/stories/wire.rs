@@ -25,6 +25,8 @@ pub enum Fault {
     LoseAnswer,
     /// The server never sees it.
     LoseRequest,
+    /// A quota says no.
+    Refuse,
 }
 
 impl Wire {
@@ -105,23 +107,29 @@ where
         wire.note(&method, &path);
         let fault = wire.fault(&method, &path);
         Box::pin(async move {
-            if matches!(fault, Some(Fault::LoseRequest)) {
-                return unavailable();
+            match fault {
+                Some(Fault::LoseRequest) => return lost(),
+                Some(Fault::Refuse) => return status(403, "Forbidden", "exceeded quota"),
+                Some(Fault::LoseAnswer) | None => {}
             }
             let answer = server.oneshot(request).await.map_err(Into::into)?;
             match fault {
-                Some(_) => unavailable(),
+                Some(_) => lost(),
                 None => Ok(answer.map(Answer::new)),
             }
         })
     }
 }
 
-fn unavailable() -> Result<Response<Answer>, tower::BoxError> {
+fn lost() -> Result<Response<Answer>, tower::BoxError> {
+    status(500, "InternalError", "the answer was lost")
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Result<Response<Answer>, tower::BoxError> {
     let status = serde_json::json!({
-        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500,
-        "reason": "InternalError", "message": "the answer was lost",
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+        "reason": reason, "message": message,
     });
     let body = Answer::from(status.to_string());
-    Ok(Response::builder().status(StatusCode::INTERNAL_SERVER_ERROR).body(body)?)
+    Ok(Response::builder().status(StatusCode::from_u16(code)?).body(body)?)
 }

@@ -10,7 +10,7 @@ use engine::sandbox::{
     ChildView, Drift, ExpiryPolicy, Finish, Mode, PodState, PodView, Readiness, SandboxView,
     Scheduling, ServiceState, ServiceWish, Suspension, VolumeView,
 };
-use engine::{Holder, Member, NodeName, Stage, Trouble, Uid, Verdict};
+use engine::{Holder, Member, NodeName, Revision, Stage, Trouble, Uid, Verdict};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -51,13 +51,18 @@ impl Sandbox {
 
     /// As a pool sees it. `trouble` is what its pod says of itself, if the pod is known.
     pub fn member(&self, trouble: Option<Trouble>) -> Member {
+        self.member_of(revision::of_sandbox(self), trouble)
+    }
+
+    /// The same, with a revision that is known already: it is a hash over the pod spec, and most changes of a sandbox don't touch that.
+    pub fn member_of(&self, revision: Revision, trouble: Option<Trouble>) -> Member {
         Member {
             key: self.metadata.key(),
             uid: self.metadata.uid(),
             version: self.metadata.version(),
             created: self.metadata.created(),
             holder: self.holder(),
-            revision: revision::of_sandbox(self),
+            revision,
             stage: self.stage(trouble),
             since: self
                 .ready()
