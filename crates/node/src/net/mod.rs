@@ -162,6 +162,7 @@ fn closed() -> io::Error {
 }
 
 struct Worker {
+    config: NetworkConfig,
     bridge: Arc<Bridge>,
     addresses: Addresses,
     prepared: Vec<PodNamespace>,
@@ -191,6 +192,7 @@ impl Worker {
             addresses: Addresses::new(config.range, used),
             prepared: Vec::new(),
             wanted: config.prepared,
+            config,
             coming: 0,
             own,
         };
@@ -215,6 +217,7 @@ impl Worker {
                         self.bridge.detach(ready.ip).await;
                     }
                     self.wanted = 0;
+                    outbound::tear_down(self.config.outbound, &self.config.bridge);
                     drop(answer.send(self.bridge.remove().await));
                 }
                 Command::Prepared(made) => {

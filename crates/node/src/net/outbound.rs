@@ -29,10 +29,25 @@ pub(super) fn set_up(outbound: Outbound, bridge: &str, range: Range) {
 }
 
 fn masquerade(bridge: &str, range: Range) -> io::Result<()> {
+    // Adding before deleting makes the deletion work on the first run as well.
     let rules = format!(
         "table ip {bridge}\ndelete table ip {bridge}\ntable ip {bridge} {{\n chain out {{\n  type nat hook postrouting priority srcnat;\n  \
          ip saddr {range} ip daddr != {range} masquerade\n }}\n}}\n"
     );
+    nft(&rules)?;
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1")
+}
+
+/// Takes the rules away. Forwarding stays on: others may have come to rely on it.
+pub(super) fn tear_down(outbound: Outbound, bridge: &str) {
+    if outbound == Outbound::Nat
+        && let Err(error) = nft(&format!("table ip {bridge}\ndelete table ip {bridge}\n"))
+    {
+        tracing::debug!(%error, "no rules to take away");
+    }
+}
+
+fn nft(rules: &str) -> io::Result<()> {
     let mut nft = Command::new("nft")
         .args(["-f", "-"])
         .stdin(Stdio::piped())
@@ -47,5 +62,5 @@ fn masquerade(bridge: &str, range: Range) -> io::Result<()> {
     if !output.status.success() {
         return Err(io::Error::other(format!("nft: {}", String::from_utf8_lossy(&output.stderr))));
     }
-    fs::write("/proc/sys/net/ipv4/ip_forward", "1")
+    Ok(())
 }
