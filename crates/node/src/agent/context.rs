@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use kube::Client;
 use tokio::sync::Semaphore;
 
-use super::{NodeOptions, recorder::Recorder};
+use super::{Bundles, NodeOptions, recorder::Recorder};
 use crate::{image::ImageStore, runtime::Runtime};
 
 /// Starts that run at once. More only makes all of them slower, the first ready one included.
@@ -41,8 +41,11 @@ impl<R: Runtime> Context<R> {
     }
 }
 
-/// As many turns as starts may run at once.
-pub(crate) fn starts() -> Semaphore {
+/// As many turns as starts may run at once. What is only pretended costs nothing and waits for nobody.
+pub(crate) fn starts(bundles: Bundles) -> Semaphore {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    Semaphore::new(processors * STARTS_PER_PROCESSOR)
+    Semaphore::new(match bundles {
+        Bundles::Prepared => processors * STARTS_PER_PROCESSOR,
+        Bundles::Skipped => Semaphore::MAX_PERMITS,
+    })
 }

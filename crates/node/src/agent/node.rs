@@ -62,11 +62,14 @@ impl Node {
             let data_dir = options.data_dir.clone();
             tasks.spawn(volume::provision(client.clone(), data_dir.clone(), stop.clone()));
             tasks.spawn(empty_trash(images.clone(), data_dir.join("trash"), stop.clone()));
+            // The first pod should not wait for the snapshot of /etc; if it fails, that pod says why.
+            let first = images.clone();
+            tokio::task::spawn_blocking(move || first.resolve("host").map(drop));
         }
         let context = Arc::new(Context {
             recorder: Recorder::start(client.clone(), name.clone()),
             capabilities: oci_config::available(),
-            starts: super::context::starts(),
+            starts: super::context::starts(options.bundles),
             images: images.clone(),
             node: name.clone(),
             client,

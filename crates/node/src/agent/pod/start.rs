@@ -1,6 +1,7 @@
 //! Starts one container: image, environment, bundle, process.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -107,7 +108,7 @@ pub(crate) struct Started {
 /// Starts a container of a pod that is set up.
 pub(crate) async fn start<R: Runtime>(
     context: &Arc<Context<R>>,
-    pod: &Pod,
+    pod: &Arc<Pod>,
     container: &Container,
     attempt: u32,
     ips: &[IpAddr],
@@ -196,50 +197,82 @@ async fn image<R: Runtime>(
     }
 }
 
-/// Writes everything a runtime needs into the bundle; answers the mounts to make.
+/// Gathers what a container's files are made of, and has them written by a thread that may wait for the disk; answers the
+/// mounts to make.
 async fn bundle_for<R: Runtime>(
     context: &Arc<Context<R>>,
-    pod: &Pod,
+    pod: &Arc<Pod>,
     container: &Container,
     image: &Image,
     dir: &Path,
     bundle: &Path,
     ips: &[IpAddr],
 ) -> Result<Vec<PodMount>, StartError> {
-    let Some(spec) = &pod.spec else { return Ok(Vec::new()) };
     let addresses = Addresses { pod: ips.to_vec(), host: Some(context.options.address) };
     let references = references(&context.client, pod).await?;
     let volumes = prepare(context, pod, &addresses).await?;
-    let users = UserFiles {
-        passwd: read_in_image(image, "etc/passwd").unwrap_or_default(),
-        group: read_in_image(image, "etc/group").unwrap_or_default(),
-    };
-    let who = identity(spec, container, image.defaults.user.as_deref(), &users)?;
     let env = environment(pod, container, &image.defaults, &references, &addresses)?;
-    let mut binds = volumes.binds(container, &env)?;
+    let binds = volumes.binds(container, &env)?;
+    let draft = Draft {
+        context: context.clone(),
+        pod: pod.clone(),
+        container: container.clone(),
+        image: image.clone(),
+        dir: dir.to_owned(),
+        bundle: bundle.to_owned(),
+        env,
+        binds,
+    };
+    let written = tokio::task::spawn_blocking(move || draft.write()).await;
+    written.map_err(|e| file("writing", bundle)(std::io::Error::other(e)))?
+}
 
-    fs::create_dir_all(dir).map_err(file("making", dir))?;
-    context.images.hold(image, dir)?;
-    if bundle.exists() {
-        // A start that failed half-way.
-        crate::image::discard(bundle, &context.trash());
+/// A bundle to be written.
+struct Draft<R> {
+    context: Arc<Context<R>>,
+    pod: Arc<Pod>,
+    container: Container,
+    image: Image,
+    dir: PathBuf,
+    bundle: PathBuf,
+    env: BTreeMap<String, String>,
+    binds: Vec<Bind>,
+}
+
+impl<R: Runtime> Draft<R> {
+    fn write(mut self) -> Result<Vec<PodMount>, StartError> {
+        let (context, image, bundle) = (&self.context, &self.image, &self.bundle);
+        let Some(spec) = &self.pod.spec else { return Ok(Vec::new()) };
+        let users = UserFiles {
+            passwd: read_in_image(image, "etc/passwd").unwrap_or_default(),
+            group: read_in_image(image, "etc/group").unwrap_or_default(),
+        };
+        let user = image.defaults.user.as_deref();
+        let who = identity(spec, &self.container, user, &users)?;
+        fs::create_dir_all(&self.dir).map_err(file("making", &self.dir))?;
+        context.images.hold(image, &self.dir)?;
+        if bundle.exists() {
+            // A start that failed half-way.
+            crate::image::discard(bundle, &context.trash());
+        }
+        let mounts = folders(image, bundle)?;
+        let pod_dir = context.pod_dir(self.pod.metadata.uid.as_deref().unwrap_or_default());
+        let own = own_files(&self.container, spec, &pod_dir, bundle, &self.binds)?;
+        self.binds.extend(own);
+        let config = config(&Inputs {
+            spec,
+            container: &self.container,
+            image: &image.defaults,
+            env: &self.env,
+            identity: &who,
+            binds: &self.binds,
+            hostname: &hostname(&self.pod, spec),
+            available: &context.capabilities,
+        })?;
+        let path = bundle.join("config.json");
+        fs::write(&path, config.to_string()).map_err(file("writing", &path))?;
+        Ok(mounts)
     }
-    let mounts = folders(image, bundle)?;
-    let pod_dir = context.pod_dir(pod.metadata.uid.as_deref().unwrap_or_default());
-    binds.extend(own_files(container, spec, &pod_dir, bundle, &binds)?);
-    let config = config(&Inputs {
-        spec,
-        container,
-        image: &image.defaults,
-        env: &env,
-        identity: &who,
-        binds: &binds,
-        hostname: &hostname(pod, spec),
-        available: &context.capabilities,
-    })?;
-    let path = bundle.join("config.json");
-    fs::write(&path, config.to_string()).map_err(file("writing", &path))?;
-    Ok(mounts)
 }
 
 /// Makes the folders of a root file system, and says what to mount on them.
