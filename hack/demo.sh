@@ -85,16 +85,17 @@ say "1. A Kubernetes control plane on this machine: one process, one folder, no 
 printf '\n  $ sandbank up --data-dir %s &\n' "$folder/data"
 began=$(millis)
 sandbank up --data-dir "$folder/data" --listen 127.0.0.1:0 --kubeconfig "$KUBECONFIG" --runtime oci \
-  >"$folder/up.log" 2>&1 &
+  >"$folder/up.out" 2>"$folder/up.log" &
 server=$!
-up_is_ready() { grep -qi ready "$folder/up.log" && [ -s "$KUBECONFIG" ]; }
+up_is_ready() { grep -q '^sandbank is ready' "$folder/up.out"; }
 while ! up_is_ready; do
   kill -0 "$server" 2>/dev/null || { server=; fail "the server did not start"; }
   [ $(($(millis) - began)) -lt 20000 ] || fail "the server was not ready within 20 s"
   sleep 0.02
 done
-sed 's/^/    /' "$folder/up.log"
-say "Ready $(($(millis) - began)) ms after its start, and kubectl knows it:"
+took=$(($(millis) - began))
+sed 's/^/    /' "$folder/up.out"
+say "That took $took ms from its start. kubectl knows it:"
 run "kubectl get nodes"
 run "kubectl api-resources --api-group=extensions.agents.x-k8s.io"
 
