@@ -1,5 +1,6 @@
 //! `sandbank pool ls`: the warm pools and how full they are.
 
+use dialects::condition::Condition;
 use dialects::x_k8s::types::UpdateStrategyType;
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -96,9 +97,16 @@ fn row(pool: &Pool, now: Timestamp) -> PoolRow {
         current: status.replicas,
         ready: status.ready_replicas,
         updated: status.updated_replicas,
-        state: status.conditions.iter().map(|c| c.reason.as_str()).collect::<Vec<_>>().join(","),
+        state: state(&status.conditions),
         age: objects::age(&pool.metadata, now),
     }
+}
+
+/// The reasons of the conditions, each once.
+fn state(conditions: &[Condition]) -> String {
+    let mut reasons: Vec<&str> = conditions.iter().map(|c| c.reason.as_str()).collect();
+    reasons.dedup();
+    reasons.join(",")
 }
 
 /// The table of pools.
@@ -157,10 +165,11 @@ mod tests {
             "spec": {"replicas": 3, "updateStrategy": {"type": "RollingUpdate"},
                      "sandboxTemplateRef": {"name": "t"}},
             "status": {"replicas": 4, "readyReplicas": 3, "conditions": [
-                {"type": "Progressing", "status": "True", "reason": "RollingUpdate", "message": "1 of 3"}]},
+                {"type": "Available", "status": "True", "reason": "Filled", "message": "3 of 3"},
+                {"type": "Progressing", "status": "True", "reason": "RollingOut", "message": "1 of 3"}]},
         }));
         let row = row(&rolling, Timestamp::UNIX_EPOCH);
         assert_eq!((row.ready, row.current, row.desired), (3, 4, 3));
-        assert_eq!(row.state, "RollingUpdate");
+        assert_eq!(row.state, "Filled,RollingOut");
     }
 }
