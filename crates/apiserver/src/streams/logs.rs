@@ -39,8 +39,7 @@ pub(super) async fn serve(
         tail_lines: options.tail_lines,
         since: options.since,
     };
-    let refused = |error| refusal(error, &request);
-    let text = pods.logs(request.clone()).await.map_err(refused)?;
+    let text = pods.logs(request).await.map_err(refusal)?;
     let text = text.take_until(stop.cancelled_owned()).boxed();
     let text = match options.limit_bytes {
         Some(limit) => first_bytes(text, limit),
@@ -133,14 +132,11 @@ fn first_bytes(text: LogStream, limit: u64) -> LogStream {
     .boxed()
 }
 
-fn refusal(error: StreamError, request: &LogRequest) -> ApiError {
-    let target = &request.target;
+fn refusal(error: StreamError) -> ApiError {
     match error {
-        StreamError::Waiting(reason) => ApiError::bad_request(format!(
-            "container \"{}\" in pod \"{}\" is waiting to start: {reason}",
-            target.container, target.pod
-        )),
-        StreamError::NotRunning(reason) => ApiError::bad_request(reason),
+        StreamError::Waiting(reason) | StreamError::NotRunning(reason) => {
+            ApiError::bad_request(reason)
+        }
         StreamError::Unsupported(what) => ApiError::not_implemented(&what),
         StreamError::NotExecutable(reason) | StreamError::Failed(reason) => {
             ApiError::internal(reason)

@@ -102,7 +102,7 @@ pub type LogStream = BoxStream<'static, Result<Bytes, StreamError>>;
 /// Why there are no streams.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
-    /// The container has not been started; the text is the reason, such as `ContainerCreating`.
+    /// The container has not been started; the text says which, and what it waits for.
     #[error("{0}")]
     Waiting(String),
     /// The container is not running any more, or not on this node.

@@ -94,7 +94,9 @@ impl PodStreams for Node {
         let waiting = request.target.container == "waiting";
         async move {
             if waiting {
-                return Err(StreamError::Waiting("ContainerCreating".to_owned()));
+                let text =
+                    "container \"waiting\" in pod \"p\" is waiting to start: ContainerCreating";
+                return Err(StreamError::Waiting(text.to_owned()));
             }
             let asked = format!(
                 "follow={} previous={} timestamps={} tail={:?} since={:?}\n",

@@ -57,7 +57,8 @@ impl Server {
             })?;
         let mut builder = ApiServer::builder()
             .store(StoreOptions::Durable { path: dir.store() })
-            .pods(Arc::new(pods));
+            .pods(Arc::new(pods))
+            .root_certificate(credentials.authority().certificate().to_owned());
         for kind in x_k8s::Kind::ALL {
             builder = builder.converter(kind.group(), kind.as_str(), Arc::new(Versions));
         }
