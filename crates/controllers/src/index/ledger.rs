@@ -262,7 +262,7 @@ mod tests {
         assert!(ledger.is_own(Kind::Sandbox, &key(), Version(10)));
         assert_eq!(
             ledger.seen(Kind::Sandbox, &key(), &Uid::new("u"), Version(10), false),
-            [subject.clone()]
+            vec![subject.clone()]
         );
         assert!(ledger.may_plan(&subject));
         assert!(ledger.seen(Kind::Sandbox, &key(), &Uid::new("u"), Version(11), false).is_empty());

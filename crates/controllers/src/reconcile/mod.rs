@@ -12,7 +12,9 @@
 
 mod bind;
 mod children;
-pub(crate) mod claim;
+mod claim;
+mod claim_answer;
+pub(crate) mod claim_view;
 mod fill;
 mod memory;
 pub(crate) mod pool;

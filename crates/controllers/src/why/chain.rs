@@ -70,7 +70,7 @@ struct Chain<'a> {
 impl Chain<'_> {
     fn claim(&self, name: &Key) -> Link {
         let Some(claim) = self.world.claims.get(name) else { return missing(Kind::Claim, name) };
-        let view = reconcile::claim::view(self.world, claim);
+        let view = reconcile::claim_view::view(self.world, claim);
         let plan = engine::claim::plan(&view, self.now);
         let ready = find(&claim.status.conditions, "Ready");
         let mut depends_on = Vec::new();

@@ -1,5 +1,8 @@
 //! Stories of the controllers against the embedded API server, on one thread with paused time: the same run every time.
 
+// A test may say "this is so" in one word.
+#![allow(clippy::unwrap_used)]
+
 extern crate sandbank_controllers as controllers;
 
 mod node;
