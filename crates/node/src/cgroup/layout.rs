@@ -68,6 +68,15 @@ pub(super) fn base(name: &str) -> io::Result<Group> {
     Ok(group)
 }
 
+/// Whether [`base`] of that name was made before.
+pub(super) fn exists(name: &str) -> bool {
+    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let (mounts, own) = (read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
+    parse(&mounts, &own)
+        .iter()
+        .any(|(_, dir)| dir.ancestors().any(|dir| dir.join(name).join("cgroup.procs").exists()))
+}
+
 /// Files that must be filled in before a process may enter a fresh node.
 pub(super) fn prepare(hierarchy: Hierarchy, dir: &Path) -> io::Result<()> {
     if !matches!(hierarchy, Hierarchy::V1(_)) {

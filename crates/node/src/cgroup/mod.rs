@@ -39,6 +39,12 @@ impl Group {
         layout::base(name)
     }
 
+    /// Whether there is such a tree, from this process or one before it.
+    #[must_use]
+    pub fn base_exists(name: &str) -> bool {
+        layout::exists(name)
+    }
+
     /// A node below this one. It is not made yet.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {

@@ -112,6 +112,12 @@ impl OciRuntime {
         Ok(Self { shared, events: Mutex::new(Some(events)) })
     }
 
+    /// Whether a runtime of this configuration was ever opened and not dismantled since.
+    #[must_use]
+    pub fn left_traces(config: &OciConfig) -> bool {
+        Group::base_exists(&config.group)
+    }
+
     /// Removes what is left when the last pod is gone: the bridge and the tree of control groups.
     ///
     /// # Errors

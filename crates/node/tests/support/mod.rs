@@ -190,19 +190,27 @@ impl Machine {
         outcome(streams, "").await
     }
 
-    /// Removes every pod that the test made.
-    pub async fn clear(mut self) {
+    /// Whether a runtime of this machine is set up.
+    pub fn has_traces(&self) -> bool {
+        OciRuntime::left_traces(&self.config)
+    }
+
+    /// Removes every pod that the test made, and the runtime; answers whether traces are left.
+    pub async fn clear(mut self) -> bool {
         for id in std::mem::take(&mut self.started) {
             self.runtime.remove_pod(&id).await.expect("the pod can be removed");
         }
         self.runtime.dismantle().await.expect("nothing is left");
+        self.has_traces()
     }
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
         // A failed test: the shims are in the tree of groups, and so is all they started.
-        if let Ok(group) = sandbank_node::cgroup::Group::base(&self.config.group) {
+        if self.has_traces()
+            && let Ok(group) = sandbank_node::cgroup::Group::base(&self.config.group)
+        {
             let _ = group.kill();
             let _ = group.remove();
         }

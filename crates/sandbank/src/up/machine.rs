@@ -98,12 +98,15 @@ pub async fn end_pods(dir: &DataDir) -> Result<usize, Error> {
     if !dir.path().join("pods").is_dir() {
         return Ok(0);
     }
-    if std::fs::read_dir(dir.path().join("pods")).is_ok_and(|mut pods| pods.next().is_none()) {
+    let network = PodNetwork { address: Ipv4Addr::new(10, 88, 0, 0), prefix: 16 };
+    let config = config(dir, network);
+    let empty =
+        std::fs::read_dir(dir.path().join("pods")).is_ok_and(|mut pods| pods.next().is_none());
+    if empty && !OciRuntime::left_traces(&config) {
         return Ok(0);
     }
     check(RuntimeKind::Oci)?;
-    let network = PodNetwork { address: Ipv4Addr::new(10, 88, 0, 0), prefix: 16 };
-    let runtime = OciRuntime::open(config(dir, network)).await.map_err(refused)?;
+    let runtime = OciRuntime::open(config).await.map_err(refused)?;
     let pods = runtime.pods().await.map_err(refused)?;
     for pod in &pods {
         runtime.remove_pod(&pod.setup.id).await.map_err(refused)?;
