@@ -36,6 +36,29 @@ eventually() {
 
 millis() { echo $(($(date +%s%N) / 1000000)); }
 
+# --- before the story -----------------------------------------------------------------------------------------------
+
+if [ "$(id -u)" -ne 0 ]; then
+  echo "demo: FAILED: real containers need root on this machine: run \`sudo make demo\`" >&2
+  exit 1
+fi
+profile=${DEMO_PROFILE:-release}
+if [ "${1:-}" != inside ]; then
+  say "Building sandbank ($profile) ..."
+  if [ "$profile" = release ]; then
+    cargo build --quiet --release -p sandbank
+  else
+    cargo build --quiet -p sandbank
+  fi
+  hack/install-kubectl.sh
+  hack/setup-debian.sh ip unshare
+  # From here on in a network of its own: the bridge and the addresses of the pods never show on this machine's.
+  exec unshare --net hack/demo.sh inside
+fi
+ip link set lo up
+[ "$profile" = release ] || profile=debug
+PATH="$(realpath "${CARGO_TARGET_DIR:-target}")/$profile:$PWD/.tools:$PATH"
+
 # --- the end, prepared first ----------------------------------------------------------------------------------------
 
 folder=$(mktemp -d)
@@ -62,21 +85,6 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# --- before the story -----------------------------------------------------------------------------------------------
-
-if [ "$(id -u)" -ne 0 ]; then
-  fail "real containers need root on this machine: run \`sudo make demo\`"
-fi
-profile=${DEMO_PROFILE:-release}
-say "Building sandbank ($profile) ..."
-if [ "$profile" = release ]; then
-  cargo build --quiet --release -p sandbank
-else
-  cargo build --quiet -p sandbank
-  profile=debug
-fi
-PATH="$(realpath "${CARGO_TARGET_DIR:-target}")/$profile:$PWD/.tools:$PATH"
-hack/install-kubectl.sh
 export KUBECONFIG="$folder/kubeconfig"
 
 # --- 1. a control plane ---------------------------------------------------------------------------------------------

