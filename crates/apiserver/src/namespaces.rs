@@ -72,19 +72,21 @@ enum Ended {
 }
 
 async fn look_after(api: &Api) -> Ended {
-    let (objects, mut feed) = api.store.everything();
-    let mut dirty: BTreeSet<String> = objects
-        .iter()
-        .filter(|(key, _)| is_namespace(key))
-        .map(|(key, _)| key.name.clone())
-        .collect();
-    drop(objects);
+    let mut feed = api.store.feed();
+    let resource = ResourceId::new("", "namespaces");
+    let there = api.store.list(&Query::all(&resource)).items;
+    let mut leaving = Leaving::default();
+    let mut dirty = BTreeSet::new();
+    for namespace in &there {
+        leaving.note(namespace, Effect::Written);
+        dirty.insert(namespace.meta().name.clone());
+    }
     let mut failed = BTreeSet::new();
     let mut retry_at = Instant::now();
     loop {
         match feed.ready() {
             Ok(changes) => {
-                dirty.extend(changes.iter().filter_map(|change| concerns(api, change)));
+                dirty.extend(changes.iter().filter_map(|change| leaving.concerns(change)));
             }
             Err(_) => return Ended::FellBehind,
         }
@@ -110,24 +112,35 @@ async fn look_after(api: &Api) -> Ended {
     }
 }
 
-/// The namespace that has to be looked at because of a change.
-fn concerns(api: &Api, change: &Change) -> Option<String> {
-    let Key { resource, namespace, name } = &change.key;
-    if is_namespace(&change.key) {
-        return Some(name.clone());
+/// The namespaces being deleted: what happens inside them matters, in all others hardly anything does.
+#[derive(Default)]
+struct Leaving(BTreeSet<String>);
+
+impl Leaving {
+    fn note(&mut self, namespace: &Object, effect: Effect) {
+        let meta = namespace.meta();
+        if effect == Effect::Written && meta.is_deleting() {
+            self.0.insert(meta.name.clone());
+        } else {
+            self.0.remove(&meta.name);
+        }
     }
-    if namespace.is_empty() {
-        return None;
+
+    /// The namespace that has to be looked at because of a change.
+    fn concerns(&mut self, change: &Change) -> Option<String> {
+        let Key { resource, namespace, name } = &change.key;
+        if is_namespace(&change.key) {
+            self.note(&change.new, change.effect);
+            return Some(name.clone());
+        }
+        let furniture = change.effect == Effect::Removed
+            && resource.group.is_empty()
+            && matches!(
+                (&*resource.plural, name.as_str()),
+                ("serviceaccounts", SERVICE_ACCOUNT) | ("configmaps", ROOT_CERTIFICATE)
+            );
+        (furniture || self.0.contains(namespace)).then(|| namespace.clone())
     }
-    let furniture = change.effect == Effect::Removed
-        && resource.group.is_empty()
-        && matches!(
-            (&*resource.plural, name.as_str()),
-            ("serviceaccounts", SERVICE_ACCOUNT) | ("configmaps", ROOT_CERTIFICATE)
-        );
-    let in_deletion =
-        || api.store.get(&namespace_key(namespace)).is_some_and(|n| n.meta().is_deleting());
-    (furniture || in_deletion()).then(|| namespace.clone())
 }
 
 /// Puts into a namespace what belongs in every one.

@@ -17,13 +17,21 @@ pub(crate) struct Feed {
 }
 
 impl Store {
+    /// Every change from now on.
+    pub(crate) fn feed(&self) -> Feed {
+        self.feed_after(self.shared.state.read().revision)
+    }
+
     /// Every object, and every change after that, with nothing between.
     pub(crate) fn everything(&self) -> (Vec<(Key, Object)>, Feed) {
+        let state = self.shared.state.read();
+        (state.everything(), self.feed_after(state.revision))
+    }
+
+    fn feed_after(&self, cursor: Revision) -> Feed {
         let reached = self.shared.reached.subscribe();
         let closed = self.shared.closed.subscribe();
-        let state = self.shared.state.read();
-        let feed = Feed { shared: self.shared.clone(), cursor: state.revision, reached, closed };
-        (state.everything(), feed)
+        Feed { shared: self.shared.clone(), cursor, reached, closed }
     }
 }
 
