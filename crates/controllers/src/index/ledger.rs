@@ -30,8 +30,6 @@ pub struct Ledger {
     open: BTreeMap<(Subject, Kind), Expectations>,
     /// Who waits for an object.
     waiting: BTreeMap<(Kind, Key), BTreeSet<Subject>>,
-    /// The version of our own latest write, so that its echo wakes nobody.
-    own: BTreeMap<(Kind, Key), Version>,
     /// Sandboxes that are being given to claims, until they are seen under their claim.
     hands: BTreeMap<Uid, Subject>,
     /// Subjects that were looked at while they had unseen writes.
@@ -103,18 +101,11 @@ impl Ledger {
         if version == Version(0) {
             return;
         }
-        let own = self.own.entry((kind, key.clone())).or_default();
-        *own = (*own).max(version);
         if seen.is_some_and(|seen| seen >= version) {
             self.settle(subject, kind, |open| open.create_refused(key));
             return;
         }
         self.entry(subject, kind, key).wrote(key.clone(), version, now);
-    }
-
-    /// Whether this version of the object is our own latest write.
-    pub fn is_own(&self, kind: Kind, key: &Key, version: Version) -> bool {
-        self.own.get(&(kind, key.clone())) == Some(&version)
     }
 
     /// The object was seen. Returns the subjects that were waiting for nothing else and want to be looked at.
@@ -143,7 +134,6 @@ impl Ledger {
 
     /// The object is gone. Returns the subjects that want to be looked at.
     pub fn gone(&mut self, kind: Kind, key: &Key, uid: &Uid) -> Vec<Subject> {
-        self.own.remove(&(kind, key.clone()));
         self.hands.remove(uid);
         let Some(subjects) = self.waiting.remove(&(kind, key.clone())) else { return Vec::new() };
         for subject in &subjects {
@@ -259,7 +249,6 @@ mod tests {
         ledger.wrote(&subject, Kind::Sandbox, &key(), Version(10), Some(Version(9)), NOW);
         assert!(!ledger.may_plan(&subject));
         assert!(ledger.seen(Kind::Sandbox, &key(), &Uid::new("u"), Version(9), false).is_empty());
-        assert!(ledger.is_own(Kind::Sandbox, &key(), Version(10)));
         assert_eq!(
             ledger.seen(Kind::Sandbox, &key(), &Uid::new("u"), Version(10), false),
             vec![subject.clone()]

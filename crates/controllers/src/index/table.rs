@@ -1,7 +1,6 @@
 //! The objects of one kind, as last seen.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use dialects::meta::Meta;
@@ -60,32 +59,6 @@ impl<T: Object> Table<T> {
     /// The object of this name.
     pub fn get(&self, key: &Key) -> Option<&Arc<T>> {
         self.objects.get(key)
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Arc<T>)> {
-        self.objects.iter()
-    }
-
-    /// Those of one namespace.
-    pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = (&Key, &Arc<T>)> {
-        let from = Key::new(namespace, "");
-        let namespace = from.namespace.clone();
-        self.objects
-            .range((Bound::Included(from), Bound::Unbounded))
-            .take_while(move |(key, _)| key.namespace == namespace)
-    }
-
-    /// How many.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.objects.len()
-    }
-
-    /// True if there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.objects.is_empty()
     }
 
     /// The names that are known but not in `listed`: what a relist shows to be gone.

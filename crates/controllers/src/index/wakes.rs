@@ -30,10 +30,4 @@ impl Wakes {
     pub fn into_inner(self) -> BTreeMap<Subject, Priority> {
         self.0
     }
-
-    /// Whether this subject is among them.
-    #[must_use]
-    pub fn contains(&self, subject: &Subject) -> bool {
-        self.0.contains_key(subject)
-    }
 }
