@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Attributes, Identity};
 use crate::clock::{Clock, Ids};
 use crate::convert::Converter;
-use crate::kinds::{Registry, definitions};
+use crate::kinds::{Known, Registry, definitions};
 use crate::rest::{self, ResourcePath};
 use crate::status::ApiError;
 use crate::store::{OpenError, Store, StoreOptions};
@@ -135,7 +135,7 @@ impl ApiServerBuilder {
             loops: TaskTracker::new(),
         }));
         // Custom kinds of an earlier run are served from the first request on.
-        let mut known = definitions::Known::default();
+        let mut known = Known::default();
         known.register(&api);
         namespaces::prepare(&api)
             .await

@@ -1,17 +1,16 @@
 //! CustomResourceDefinitions: objects that become kinds.
 //!
-//! A definition is checked when it is written. A loop then accepts its names, establishes it, serves it, and empties it
+//! A definition is checked when it is written. A loop then accepts its names, serves it, establishes it, and empties it
 //! when it is deleted; everything it decides is in the definition's status.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::builtin;
 use super::{
-    ALL_VERBS, Column, Conversion, Generation, Hooks, Kind, Names, PutMissing, PutUnversioned,
-    Rules, ScalePaths, Scope, Served, Source, Status, Subresources, Version,
+    ALL_VERBS, Column, Conversion, Generation, Hooks, Kind, Known, Names, PutMissing,
+    PutUnversioned, Rules, ScalePaths, Scope, Served, Source, Status, Subresources, Version,
 };
 use crate::clock::rfc3339_seconds;
 use crate::object::{Object, ResourceId, Revision};
@@ -30,7 +29,7 @@ const SELECTABLE_FIELDS: usize = 8;
 
 pub(super) const HOOKS: Hooks = Hooks { on_create, default, on_update, validate, ..Hooks::NONE };
 
-fn resource() -> ResourceId {
+pub(super) fn resource() -> ResourceId {
     ResourceId::new("apiextensions.k8s.io", "customresourcedefinitions")
 }
 
@@ -303,46 +302,8 @@ fn condition<'a>(definition: &'a Value, kind: &str) -> Option<&'a Value> {
     conditions.find(|condition| condition["type"] == kind)
 }
 
-fn is_established(definition: &Value) -> bool {
+pub(super) fn is_established(definition: &Value) -> bool {
     condition(definition, "Established").is_some_and(|condition| condition["status"] == "True")
-}
-
-/// The custom kinds that are served, by definition. A status write of a definition changes no kind, and reading a large
-/// schema costs milliseconds, so a kind is read again only when its definition's generation has moved.
-#[derive(Default)]
-pub(crate) struct Known(BTreeMap<String, (String, u64, Arc<Kind>)>);
-
-impl Known {
-    /// Serves exactly the established definitions.
-    pub(crate) fn register(&mut self, api: &Api) {
-        let mut established = BTreeMap::new();
-        let mut changed = false;
-        for object in api.store.list(&Query::all(&resource())).items {
-            let meta = object.meta();
-            // A deletion mark raises the generation too, but a definition that is going changes no more.
-            let kept = self.0.get(&meta.name).filter(|(uid, generation, _)| {
-                *uid == meta.uid && (*generation == meta.generation || meta.is_deleting())
-            });
-            let kind = match kept {
-                Some((_, _, kind)) => kind.clone(),
-                None => {
-                    let definition = object.value();
-                    let Some(kind) = kind_of(&definition).filter(|_| is_established(&definition))
-                    else {
-                        continue;
-                    };
-                    changed = true;
-                    Arc::new(kind)
-                }
-            };
-            established.insert(meta.name.clone(), (meta.uid.clone(), meta.generation, kind));
-        }
-        changed |= established.len() != self.0.len();
-        self.0 = established;
-        if changed {
-            api.kinds.replace_custom(self.0.values().map(|(_, _, kind)| kind.clone()).collect());
-        }
-    }
 }
 
 /// Follows the definitions until the server stops.
@@ -350,7 +311,7 @@ pub(crate) async fn run(api: Api, mut known: Known) {
     loop {
         let (listing, mut watch) = api.store.list_and_watch(&Query::all(&resource()));
         for definition in &listing.items {
-            settle(&api, definition).await;
+            settle(&api, definition, &mut known).await;
         }
         known.register(&api);
         loop {
@@ -364,7 +325,7 @@ pub(crate) async fn run(api: Api, mut known: Known) {
                 Ok(changes) => {
                     for change in changes {
                         if let Some(current) = api.store.get(&change.key) {
-                            settle(&api, &current).await;
+                            settle(&api, &current, &mut known).await;
                         }
                     }
                     known.register(&api);
@@ -376,11 +337,11 @@ pub(crate) async fn run(api: Api, mut known: Known) {
 }
 
 /// Brings one definition a step further: accepts its names, establishes it, or empties it.
-async fn settle(api: &Api, object: &Object) {
+async fn settle(api: &Api, object: &Object, known: &mut Known) {
     let outcome = if object.meta().is_deleting() {
         clear(api, object).await
     } else {
-        establish(api, object).await
+        establish(api, object, known).await
     };
     match outcome {
         Ok(()) => {}
@@ -392,8 +353,11 @@ async fn settle(api: &Api, object: &Object) {
     }
 }
 
-async fn establish(api: &Api, object: &Object) -> Result<(), ApiError> {
+async fn establish(api: &Api, object: &Object, known: &mut Known) -> Result<(), ApiError> {
     let conflict = names_taken(api, object);
+    if conflict.is_none() {
+        known.admit(api, object);
+    }
     let now = rfc3339_seconds(api.clock.now());
     change(api, object, &mut |definition| {
         let names = definition["spec"]["names"].clone();
