@@ -270,7 +270,7 @@ async fn an_owner_of_a_kind_that_is_not_served_is_not_known_to_be_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_family_of_thousands_goes_as_surely() {
-    const CHILDREN: usize = 3000;
+    const CHILDREN: usize = 1000;
     let story = Story::begin().await;
     for policy in ["Background", "Foreground", "Orphan"] {
         let owner = story.map("owner", &[]).await;
