@@ -30,6 +30,7 @@ mod kinds;
 mod namespaces;
 mod object;
 mod openapi;
+mod openapi_v2;
 mod rest;
 mod server;
 mod status;

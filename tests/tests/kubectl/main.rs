@@ -38,6 +38,8 @@ transcripts! {
     discovering
     /// create namespace, configmap and secret, whose bodies are protobuf; describe and events.
     builtins
+    /// The sandbox kinds in both of their versions, without controllers.
+    sandboxes
     /// What a user sees who asks for something that can't be done.
     refusals
 }

@@ -3,18 +3,20 @@
 use std::{
     env, fs,
     os::unix::fs::{PermissionsExt, symlink},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
-use apiserver::{ApiServer, auth::Credentials, streams::PodStreams, tls};
+use apiserver::{ApiServer, Converter, auth::Credentials, streams::PodStreams, tls};
+use dialects::x_k8s;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::transcript::{Shell, play};
 
-/// A server with everything a transcript needs; stopped by [`Server::stop`].
+/// A server with everything a transcript needs; stopped when it has played one.
 pub struct Server {
     server: ApiServer,
     shell: Shell,
@@ -32,15 +34,20 @@ impl Server {
         fs::create_dir(&bin).unwrap();
         symlink(kubectl(), bin.join("kubectl")).unwrap();
 
-        fs::copy(
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubectl/boxes.yaml"),
-            home.path().join("boxes.yaml"),
-        )
-        .unwrap();
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let here = home.path();
+        fs::copy(sources.join("tests/kubectl/boxes.yaml"), here.join("boxes.yaml")).unwrap();
+        symlink(sources.join("../examples"), here.join("examples")).unwrap();
+        let definitions = json!({"apiVersion": "v1", "kind": "List", "items": x_k8s::crds::crds()});
+        fs::write(here.join("definitions.json"), definitions.to_string()).unwrap();
+
         let credentials = Credentials::generate(&[], jiff::Timestamp::now()).unwrap();
         let authority = credentials.authority().certificate().to_owned();
-        let server =
-            ApiServer::builder().pods(pods).root_certificate(authority).open().await.unwrap();
+        let mut builder = ApiServer::builder().pods(pods).root_certificate(authority);
+        for kind in x_k8s::Kind::ALL {
+            builder = builder.converter(kind.group(), kind.as_str(), Arc::new(Versions));
+        }
+        let server = builder.open().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("https://{}", listener.local_addr().unwrap());
         let kubeconfig = home.path().join("kubeconfig");
@@ -63,6 +70,17 @@ impl Server {
         self.stop.cancel();
         self.server.close().await;
         self.serving.await.unwrap();
+    }
+}
+
+/// The versions of the sandbox kinds become each other as in `sandbank up`.
+struct Versions;
+
+impl Converter for Versions {
+    fn convert(&self, object: Value, api_version: &str) -> Result<Value, String> {
+        // The dialect knows its versions by their bare names.
+        let version = api_version.rsplit_once('/').map_or(api_version, |(_, version)| version);
+        x_k8s::convert::convert(object, version).map_err(|error| error.to_string())
     }
 }
 

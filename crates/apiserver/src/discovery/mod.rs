@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::kinds::{Kind, Scope, Status, Version};
 use crate::openapi::OpenApi;
+use crate::openapi_v2;
 pub(crate) use document::Document;
 use document::{Aggregated, Form, form};
 
@@ -54,6 +55,9 @@ impl Catalog {
         if let Some(rest) = path.strip_prefix("/openapi/v3") {
             let documents = self.open_api.get_or_init(|| OpenApi::new(&self.kinds));
             return documents.answer(rest, query, headers, now);
+        }
+        if path == "/openapi/v2" {
+            return Some(openapi_v2::answer(headers));
         }
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         let document = match (parts.as_slice(), form(headers)) {

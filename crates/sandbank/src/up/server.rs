@@ -115,6 +115,8 @@ struct Versions;
 
 impl Converter for Versions {
     fn convert(&self, object: Value, api_version: &str) -> Result<Value, String> {
-        x_k8s::convert::convert(object, api_version).map_err(|e| e.to_string())
+        // The dialect knows its versions by their bare names.
+        let version = api_version.rsplit_once('/').map_or(api_version, |(_, version)| version);
+        x_k8s::convert::convert(object, version).map_err(|e| e.to_string())
     }
 }
