@@ -55,6 +55,17 @@ fn an_image_that_is_not_here_is_not_found() {
 }
 
 #[test]
+fn looking_at_images_makes_no_data_directory() {
+    let home = TempDir::new().unwrap();
+    let data = home.path().join("data");
+    let output = image(&data, &["list"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("data not found") && said.contains("sandbank up"), "{said}");
+    assert!(!data.exists());
+}
+
+#[test]
 fn the_built_in_image_stays() {
     let home = TempDir::new().unwrap();
     let output = image(home.path(), &["rm", "host"]);

@@ -88,8 +88,8 @@ async fn carry(mut process: AttachedProcess) -> Result<Option<Status>, Error> {
     let streams = anyhow::Context::context(terminal::outputs(), "cannot use our own output")?;
     let out = pour(process.stdout(), streams.0);
     let err = pour(process.stderr(), streams.1);
-    let (out, err) = tokio::join!(out, err);
-    out.and(err)?;
+    // A reader that went away ends the command, whatever the other stream does.
+    tokio::try_join!(out, err)?;
     Ok(match status {
         Some(status) => status.await,
         None => None,

@@ -57,7 +57,10 @@ pub enum ImageVerb {
 /// Runs a verb of images.
 pub async fn run(global: &Global, verb: ImageVerb) -> Result<(), Error> {
     let dir = DataDir::resolve(global.data_dir.as_deref())?;
-    dir.make()?;
+    match verb {
+        ImageVerb::Load { .. } | ImageVerb::Pull { .. } => dir.make()?,
+        ImageVerb::Tag { .. } | ImageVerb::List | ImageVerb::Rm { .. } => must_exist(&dir)?,
+    }
     let store = ImageStore::open(dir.path())
         .map_err(|e| explain(&format!("opening the images of {}", dir.path().display()), e))?;
     match verb {
@@ -66,6 +69,17 @@ pub async fn run(global: &Global, verb: ImageVerb) -> Result<(), Error> {
         ImageVerb::Tag { image, name } => tag(global, &store, &image, &name),
         ImageVerb::List => list(global, &store),
         ImageVerb::Rm { images } => rm(global, &store, &images),
+    }
+}
+
+/// Looking must not make anything.
+fn must_exist(dir: &DataDir) -> Result<(), Error> {
+    match dir.path().is_dir() {
+        true => Ok(()),
+        false => Err(Error::not_found(
+            format!("the data directory {}", dir.path().display()),
+            "`sandbank up` and `sandbank image load` make it; another is named with --data-dir DIR",
+        )),
     }
 }
 
