@@ -1,5 +1,7 @@
 //! Logs of the long-running verbs: on standard error, so that standard output keeps the story.
 
+use std::io::{self, IsTerminal};
+
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Error;
@@ -22,7 +24,9 @@ pub fn start() -> Result<(), Error> {
         })?,
         Err(_) => EnvFilter::new(DEFAULT),
     };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Colours in a file are noise.
+    let logs = logs.with_ansi(io::stderr().is_terminal());
     if std::env::var(FORM).is_ok_and(|form| form == "json") {
         logs.json().init()
     } else {
