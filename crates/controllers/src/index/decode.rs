@@ -65,12 +65,16 @@ impl<T> Delivered<T> {
             self.identity.name.as_deref().unwrap_or_default(),
         )
     }
-}
 
-impl<T> Delivered<T> {
     /// Its life.
     pub fn uid(&self) -> engine::Uid {
         engine::Uid::new(self.identity.uid.as_deref().unwrap_or_default())
+    }
+
+    /// Its version; zero if the server's is not a number.
+    pub fn version(&self) -> engine::Version {
+        let version = self.identity.resource_version.as_deref().unwrap_or_default();
+        engine::Version::parse(version).unwrap_or_default()
     }
 }
 

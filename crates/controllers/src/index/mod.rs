@@ -18,6 +18,7 @@ pub mod claims;
 pub mod decode;
 pub mod ledger;
 pub mod pools;
+mod relist;
 pub mod sandboxes;
 pub mod table;
 pub mod templates;
@@ -25,9 +26,10 @@ pub mod wakes;
 pub mod watch;
 pub mod world;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use engine::Key;
+use engine::{Key, Version};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::metrics::Metrics;
@@ -103,12 +105,12 @@ impl Index {
         self.send(wakes);
     }
 
-    /// The object is gone.
-    pub fn delete<T: Indexed>(&self, key: &Key) {
+    /// The object is gone, as of this version: a replay of an older end does not concern what was seen since.
+    pub fn gone<T: Indexed>(&self, key: &Key, version: Version) {
         let mut wakes = Wakes::default();
         {
             let mut world = self.world.lock();
-            let Some(change) = T::table(&mut world).delete(key) else { return };
+            let Some(change) = T::table(&mut world).delete(key, version) else { return };
             if let Some(old) = &change.old {
                 world.note_gone(T::KIND, key, &old.meta().uid(), &mut wakes);
             }
@@ -118,12 +120,9 @@ impl Index {
         self.send(wakes);
     }
 
-    /// A listing is complete: what is known and was not listed is gone.
-    pub fn listed<T: Indexed>(&self, names: &std::collections::BTreeSet<Key>) {
-        let missing = T::table(&mut self.world.lock()).missing_from(names);
-        for key in missing {
-            self.delete::<T>(&key);
-        }
+    /// What is known and was not listed, and in which version it is known.
+    pub fn missing<T: Indexed>(&self, listed: &BTreeSet<Key>) -> Vec<(Key, Version)> {
+        T::table(&mut self.world.lock()).missing_from(listed)
     }
 
     fn send(&self, wakes: Wakes) {

@@ -1,6 +1,6 @@
 //! The objects of one kind, as last seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dialects::meta::Meta;
@@ -34,14 +34,14 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Object> Table<T> {
-    /// Takes an observation. `None` if it says nothing new: it is of the same life and not of a newer version, which is what a relist from a late replica looks like.
+    /// Takes an observation. `None` if it says nothing new: it is not of a newer version, which is what a relist from a late replica looks like. Versions order
+    /// lives too: an older life of the same name is no news either.
     pub fn apply(&mut self, object: T) -> Option<Change<T>> {
         let key = object.meta().key();
         let version = object.meta().version();
         if let Some(known) = self.objects.get(&key) {
-            let same_life = known.meta().uid == object.meta().uid;
             // Zero is a version that can't be compared; then every observation counts.
-            if same_life && version != Version(0) && known.meta().version() >= version {
+            if version != Version(0) && known.meta().version() >= version {
                 return None;
             }
         }
@@ -50,8 +50,11 @@ impl<T: Object> Table<T> {
         Some(Change { old, new: Some(new) })
     }
 
-    /// The object is gone.
-    pub fn delete(&mut self, key: &Key) -> Option<Change<T>> {
+    /// The object is gone as of `version`. `None` if it is not known, or known in a newer version: then this is the end of an earlier life.
+    pub fn delete(&mut self, key: &Key, version: Version) -> Option<Change<T>> {
+        if version != Version(0) && self.objects.get(key)?.meta().version() > version {
+            return None;
+        }
         let old = self.objects.remove(key)?;
         Some(Change { old: Some(old), new: None })
     }
@@ -61,8 +64,12 @@ impl<T: Object> Table<T> {
         self.objects.get(key)
     }
 
-    /// The names that are known but not in `listed`: what a relist shows to be gone.
-    pub fn missing_from(&self, listed: &std::collections::BTreeSet<Key>) -> Vec<Key> {
-        self.objects.keys().filter(|key| !listed.contains(*key)).cloned().collect()
+    /// What is known but not in `listed`, with the version in which it is known.
+    pub fn missing_from(&self, listed: &BTreeSet<Key>) -> Vec<(Key, Version)> {
+        self.objects
+            .iter()
+            .filter(|(key, _)| !listed.contains(*key))
+            .map(|(key, object)| (key.clone(), object.meta().version()))
+            .collect()
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::decode::Delivered;
-use super::{Index, Indexed};
+use super::{Index, Indexed, relist};
 use crate::events::{Events, Note, Severity};
 use crate::metrics::Metrics;
 
@@ -63,8 +63,8 @@ pub async fn follow<T: Indexed>(
     shutdown: CancellationToken,
 ) {
     let api: Api<Delivered<T>> = match &options.scope {
-        Scope::Cluster => Api::all(client),
-        Scope::Namespace(namespace) => Api::namespaced(client, namespace),
+        Scope::Cluster => Api::all(client.clone()),
+        Scope::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
     };
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
     if let Some(labels) = options.labels {
@@ -85,7 +85,19 @@ pub async fn follow<T: Indexed>(
         match event {
             Some(Ok(event)) => {
                 failures = 0;
-                receive(&index, event, &mut listing, &events, &metrics, &synced);
+                if let Received::Listed(names) =
+                    receive(&index, event, &mut listing, &events, &metrics)
+                {
+                    let left_out = tokio::select! {
+                        biased;
+                        () = shutdown.cancelled() => return,
+                        left_out = relist::settle::<T>(&client, &index, options.labels, &names) => left_out,
+                    };
+                    for delivered in left_out {
+                        take(&index, delivered, &events, &metrics);
+                    }
+                    synced.send_replace(true);
+                }
             }
             Some(Err(error)) => {
                 failures = failures.saturating_add(1);
@@ -105,14 +117,21 @@ pub async fn follow<T: Indexed>(
     }
 }
 
+/// What an event was.
+enum Received {
+    /// A part of the story.
+    Event,
+    /// The end of a listing, with all its names.
+    Listed(BTreeSet<engine::Key>),
+}
+
 fn receive<T: Indexed>(
     index: &Index,
     event: Event<Delivered<T>>,
     listing: &mut Option<BTreeSet<engine::Key>>,
     events: &Events,
     metrics: &Metrics,
-    synced: &watch::Sender<bool>,
-) {
+) -> Received {
     match event {
         Event::Init => *listing = Some(BTreeSet::new()),
         Event::InitApply(delivered) => {
@@ -121,15 +140,11 @@ fn receive<T: Indexed>(
             }
             take(index, delivered, events, metrics);
         }
-        Event::InitDone => {
-            if let Some(names) = listing.take() {
-                index.listed::<T>(&names);
-            }
-            synced.send_replace(true);
-        }
+        Event::InitDone => return Received::Listed(listing.take().unwrap_or_default()),
         Event::Apply(delivered) => take(index, delivered, events, metrics),
-        Event::Delete(delivered) => index.delete::<T>(&delivered.key()),
+        Event::Delete(delivered) => index.gone::<T>(&delivered.key(), delivered.version()),
     }
+    Received::Event
 }
 
 fn take<T: Indexed>(index: &Index, delivered: Delivered<T>, events: &Events, metrics: &Metrics) {

@@ -60,9 +60,15 @@ impl Reconciler {
 
     /// Puts an object into the index that no watch may have shown.
     pub(super) async fn glimpse<T: Indexed>(&self, kind: Kind, key: &Key) -> Result<(), Failure> {
+        let known = self.index.world().seen_version(kind, key);
         match self.writer.look::<T>(kind, key).await {
             Ok(Some(object)) => self.index.apply(object),
-            Ok(None) => self.index.delete::<T>(key),
+            // What was seen while we asked is not what we asked about.
+            Ok(None) => {
+                if let Some(version) = known {
+                    self.index.gone::<T>(key, version);
+                }
+            }
             Err(source) => return Err(Failure::write("look at", kind, key, source)),
         }
         Ok(())
