@@ -4,6 +4,8 @@
 //! tokio's paused one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -24,6 +26,23 @@ pub struct NodeTemper {
     pub end: (Duration, Duration),
     /// One in so many pods fails instead of becoming ready; 0: none.
     pub one_fails_in: u32,
+    /// One in so many pods is not ready for a while after it was; 0: none.
+    pub one_wavers_in: u32,
+}
+
+/// How the machine feels: once calm, no pod fails or wavers any more. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Mood(Arc<AtomicBool>);
+
+impl Mood {
+    /// From now on all goes well.
+    pub fn calm(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn is_calm(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 impl Default for NodeTemper {
@@ -32,6 +51,7 @@ impl Default for NodeTemper {
             start: (Duration::from_millis(200), Duration::from_millis(1500)),
             end: (Duration::from_millis(1), Duration::from_millis(400)),
             one_fails_in: 0,
+            one_wavers_in: 0,
         }
     }
 }
@@ -40,7 +60,7 @@ impl Default for NodeTemper {
 pub const BROKEN_IMAGE: &str = "broken";
 
 /// Runs the machine until it is dropped.
-pub async fn run(client: Client, temper: NodeTemper, seed: u64) {
+pub async fn run(client: Client, temper: NodeTemper, mood: Mood, seed: u64) {
     let pods = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &pods);
     let mut rng = Rng::with_seed(seed);
@@ -73,51 +93,78 @@ pub async fn run(client: Client, temper: NodeTemper, seed: u64) {
                 let wait = draw(&mut rng, temper.end);
                 work.spawn(end(api, pod.name_any(), uid, wait));
             }
-        } else if started.insert(uid) {
+        } else if started.insert(uid.clone()) {
             address += 1;
             let wait = draw(&mut rng, temper.start);
             let image = pod.data["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+            let mut one_in = |many: u32| many > 0 && rng.u32(..many) == 0 && !mood.is_calm();
             let fate = if image.contains(BROKEN_IMAGE) {
                 Fate::NeverReady
-            } else if temper.one_fails_in > 0 && rng.u32(..temper.one_fails_in) == 0 {
+            } else if one_in(temper.one_fails_in) {
                 Fate::Fails
+            } else if one_in(temper.one_wavers_in) {
+                Fate::Wavers(draw(&mut rng, WAVERING.0), draw(&mut rng, WAVERING.1))
             } else {
                 Fate::Ready
             };
-            work.spawn(start(api, pod.name_any(), wait, fate, address));
+            work.spawn(start(api, pod.name_any(), uid, wait, fate, address));
         }
     }
 }
+
+/// After how long a wavering pod stops being ready, and for how long.
+const WAVERING: ((Duration, Duration), (Duration, Duration)) = (
+    (Duration::from_millis(10), Duration::from_secs(8)),
+    (Duration::from_millis(100), Duration::from_secs(4)),
+);
 
 #[derive(Clone, Copy)]
 enum Fate {
     Ready,
     Fails,
     NeverReady,
+    Wavers(Duration, Duration),
 }
 
-async fn start(api: Api<DynamicObject>, name: String, wait: Duration, fate: Fate, address: u32) {
-    tokio::time::sleep(wait).await;
-    let ready = |status: &str| {
-        json!([
-            {"type": "PodScheduled", "status": "True"},
-            {"type": "Ready", "status": status},
-        ])
-    };
+async fn start(
+    api: Api<DynamicObject>,
+    name: String,
+    uid: String,
+    wait: Duration,
+    fate: Fate,
+    address: u32,
+) {
     let [_, b, c, d] = (0x0a58_0000 + address).to_be_bytes();
     let ip = format!("10.{b}.{c}.{d}");
-    let status = match fate {
-        Fate::Ready => {
-            json!({"phase": "Running", "conditions": ready("True"), "podIP": ip, "podIPs": [{"ip": ip}]})
+    let report = async |phase: &str, ready: &str| {
+        let mut status = json!({
+            "phase": phase,
+            "conditions": [
+                {"type": "PodScheduled", "status": "True"},
+                {"type": "Ready", "status": ready},
+            ],
+        });
+        if phase != "Pending" {
+            status["podIP"] = json!(ip);
+            status["podIPs"] = json!([{"ip": ip}]);
         }
-        Fate::Fails => {
-            json!({"phase": "Failed", "conditions": ready("False"), "podIP": ip, "podIPs": [{"ip": ip}]})
-        }
-        Fate::NeverReady => json!({"phase": "Pending", "conditions": ready("False")}),
+        // The pod may be gone by now, and another may have its name; that is its own affair.
+        let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "status": status}));
+        let _ = api.patch_status(&name, &PatchParams::default(), &patch).await;
     };
-    // The pod may be gone by now; that is its own affair.
-    let patch = Patch::Merge(json!({"status": status}));
-    let _ = api.patch_status(&name, &PatchParams::default(), &patch).await;
+    tokio::time::sleep(wait).await;
+    match fate {
+        Fate::Ready => report("Running", "True").await,
+        Fate::Fails => report("Failed", "False").await,
+        Fate::NeverReady => report("Pending", "False").await,
+        Fate::Wavers(after, during) => {
+            report("Running", "True").await;
+            tokio::time::sleep(after).await;
+            report("Running", "False").await;
+            tokio::time::sleep(during).await;
+            report("Running", "True").await;
+        }
+    }
 }
 
 async fn end(api: Api<DynamicObject>, name: String, uid: String, wait: Duration) {

@@ -1,9 +1,10 @@
-//! The people of a simulation: they create, edit and delete, at random moments drawn from the seed, and never do what
-//! would make a law meaningless.
+//! What people can do. They use a clean connection: faults are for controllers.
 
 use std::time::Duration;
 
-use fastrand::Rng;
+use controllers::Clock;
+use http::{Method, Request, header};
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
@@ -12,40 +13,21 @@ use serde_json::{Value, json};
 /// The namespace in which everything happens.
 pub const NAMESPACE: &str = "default";
 
-/// What people do in a run.
-#[derive(Clone, Debug)]
-pub struct Habits {
-    /// How many things are done in all.
-    pub steps: u32,
-    /// The longest pause between two of them.
-    pub pause: Duration,
-    /// How many pools there are; each has a template of its own.
-    pub pools: u32,
-    /// The most sandboxes that a pool is asked for.
-    pub most: u32,
-}
-
-impl Default for Habits {
-    fn default() -> Self {
-        Self { steps: 60, pause: Duration::from_millis(1200), pools: 2, most: 6 }
-    }
-}
-
 /// A person with a client.
 #[derive(Clone)]
 pub struct User {
     client: Client,
+    clock: Clock,
 }
 
 impl User {
     /// A person who uses this client; faults are for controllers, so it should be a clean one.
-    pub fn new(client: Client) -> Self {
-        Self { client }
+    pub fn new(client: Client, clock: Clock) -> Self {
+        Self { client, clock }
     }
 
     fn api(&self, kind: &str, plural: &str) -> Api<DynamicObject> {
-        let group =
-            if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
+        let group = if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
         let gvk = GroupVersionKind::gvk(group, "v1beta1", kind);
         Api::namespaced_with(
             self.client.clone(),
@@ -117,8 +99,7 @@ impl User {
 
     /// Makes a pool use another template.
     pub async fn switch_pool(&self, name: &str, template: &str) -> kube::Result<()> {
-        self.merge(&self.pools(), name, json!({"spec": {"sandboxTemplateRef": {"name": template}}}))
-            .await
+        self.merge(&self.pools(), name, json!({"spec": {"sandboxTemplateRef": {"name": template}}})).await
     }
 
     /// Deletes a pool.
@@ -158,6 +139,17 @@ impl User {
         delete(&self.sandboxes(), name).await
     }
 
+    /// Takes the pool's label off a sandbox.
+    pub async fn unlabel_sandbox(&self, name: &str) -> kube::Result<()> {
+        let patch = json!({"metadata": {"labels": {dialects::x_k8s::keys::POOL: null}}});
+        self.merge(&self.sandboxes(), name, patch).await
+    }
+
+    /// Adds to the spec of a claim.
+    pub async fn edit_claim(&self, name: &str, spec: Value) -> kube::Result<()> {
+        self.merge(&self.claims(), name, json!({"spec": spec})).await
+    }
+
     /// A claim as it is now.
     pub async fn claim(&self, name: &str) -> kube::Result<Value> {
         Ok(serde_json::to_value(self.claims().get(name).await?).unwrap_or_default())
@@ -168,15 +160,46 @@ impl User {
         Ok(serde_json::to_value(self.pools().get(name).await?).unwrap_or_default())
     }
 
+    /// The server's time so many seconds from now.
+    pub fn in_seconds(&self, seconds: i64) -> Timestamp {
+        let now = self.clock.now();
+        let at = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
+        at.round(jiff::Unit::Second).unwrap_or(at)
+    }
+
     /// Names of all sandboxes.
     pub async fn sandbox_names(&self) -> kube::Result<Vec<String>> {
-        Ok(self
-            .sandboxes()
-            .list(&Default::default())
-            .await?
-            .iter()
-            .map(ResourceExt::name_any)
-            .collect())
+        Ok(self.sandboxes().list(&Default::default()).await?.iter().map(ResourceExt::name_any).collect())
+    }
+
+    /// Installs the four kinds and waits until they are served.
+    pub async fn install_kinds(&self) {
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        for crd in dialects::x_k8s::crds::crds() {
+            let name = crd["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            self.send(Method::POST, path, Some(&crd)).await.expect("our definitions are valid");
+            loop {
+                let crd = self.send(Method::GET, &format!("{path}/{name}"), None).await;
+                if crd.is_ok_and(|crd| super::view::is_true(&crd, "Established")) {
+                    break;
+                }
+                // Time is paused: this only lets the server work.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
+    /// Sends a request of any kind.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> kube::Result<Value> {
+        let content = if method == Method::PATCH {
+            "application/merge-patch+json"
+        } else {
+            "application/json"
+        };
+        let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(header::CONTENT_TYPE, content).body(body);
+        self.client.request(request.map_err(kube::Error::HttpError)?).await
     }
 
     async fn create(
@@ -186,8 +209,7 @@ impl User {
         name: &str,
         spec: Value,
     ) -> kube::Result<()> {
-        let group =
-            if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
+        let group = if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
         let object = json!({
             "apiVersion": format!("{group}/v1beta1"),
             "kind": kind,
@@ -205,96 +227,4 @@ impl User {
 
 async fn delete(api: &Api<DynamicObject>, name: &str) -> kube::Result<()> {
     api.delete(name, &DeleteParams::default()).await.map(|_| ())
-}
-
-/// Draws one of the strategies.
-pub fn draw_strategy(rng: &mut Rng) -> Value {
-    match rng.u8(..4) {
-        0 => json!({"type": "Recreate"}),
-        1 => json!({"type": "OnReplenish"}),
-        2 => {
-            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}})
-        }
-        _ => {
-            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "0%", "maxSurge": "50%"}})
-        }
-    }
-}
-
-/// Lives a random life, and leaves something behind to converge on. Returns what was done, for the report of a breach.
-pub async fn live(user: &User, habits: &Habits, rng: &mut Rng) -> Vec<String> {
-    let mut diary = Vec::new();
-    let mut claims: Vec<String> = Vec::new();
-    let mut made = 0;
-    for n in 0..habits.pools {
-        let (template, pool) = (format!("t{n}"), format!("p{n}"));
-        let strategy = draw_strategy(rng);
-        diary.push(format!("create template {template} and pool {pool} {strategy}"));
-        // The order does not matter to the controllers, so the seed picks it.
-        if rng.bool() {
-            let _ = user.create_template(&template, "image-0").await;
-            let _ = user.create_pool(&pool, &template, rng.u32(..=habits.most), strategy).await;
-        } else {
-            let _ = user.create_pool(&pool, &template, rng.u32(..=habits.most), strategy).await;
-            let _ = user.create_template(&template, "image-0").await;
-        }
-    }
-    for _ in 0..habits.steps {
-        tokio::time::sleep(Duration::from_micros(rng.u64(..=habits.pause.as_micros() as u64)))
-            .await;
-        let n = rng.u32(..habits.pools);
-        let (template, pool) = (format!("t{n}"), format!("p{n}"));
-        let done = match rng.u8(..100) {
-            0..45 => {
-                made += 1;
-                let name = format!("c{made}");
-                claims.push(name.clone());
-                let _ = user.create_claim(&name, &pool).await;
-                format!("claim {name} of {pool}")
-            }
-            45..65 if !claims.is_empty() => {
-                let name = claims.swap_remove(rng.usize(..claims.len()));
-                let _ = user.delete_claim(&name).await;
-                format!("release {name}")
-            }
-            65..75 => {
-                let replicas = rng.u32(..=habits.most);
-                let _ = user.scale_pool(&pool, replicas).await;
-                format!("scale {pool} to {replicas}")
-            }
-            75..85 => {
-                let image = format!("image-{}", rng.u8(..5));
-                let _ = user.edit_template(&template, &image).await;
-                format!("edit {template} to {image}")
-            }
-            85..90 => {
-                let _ = user.label_template(&template, &rng.u16(..).to_string()).await;
-                format!("label {template}")
-            }
-            90..94 => match user.sandbox_names().await {
-                Ok(names) if !names.is_empty() => {
-                    let name = &names[rng.usize(..names.len())];
-                    let _ = user.delete_sandbox(name).await;
-                    format!("delete sandbox {name} by hand")
-                }
-                _ => continue,
-            },
-            94..97 => {
-                let other = format!("t{}", rng.u32(..habits.pools));
-                let _ = user.switch_pool(&pool, &other).await;
-                format!("switch {pool} to {other}")
-            }
-            _ => {
-                made += 1;
-                let name = format!("c{made}");
-                claims.push(name.clone());
-                let spec =
-                    json!({"warmPoolRef": {"name": pool}, "env": [{"name": "A", "value": "1"}]});
-                let _ = user.create_claim_with(&name, spec).await;
-                format!("claim {name} of {pool} with a variable")
-            }
-        };
-        diary.push(done);
-    }
-    diary
 }

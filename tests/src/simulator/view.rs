@@ -44,7 +44,8 @@ impl View {
 
     /// All of a resource.
     pub fn all<'a>(&'a self, resource: &'a str) -> impl Iterator<Item = (&'a Place, &'a Value)> {
-        self.objects.iter().filter(move |(place, _)| place.0 == resource)
+        let from = (resource.to_owned(), String::new(), String::new());
+        self.objects.range(from..).take_while(move |(place, _)| place.0 == resource)
     }
 }
 
@@ -55,11 +56,29 @@ pub fn controller(object: &Value) -> Option<(&str, &str, &str)> {
     Some((owner["kind"].as_str()?, owner["name"].as_str()?, owner["uid"].as_str()?))
 }
 
+/// The pool that controls a sandbox.
+pub fn pool_of(sandbox: &Value) -> Option<&str> {
+    controller(sandbox).filter(|owner| owner.0 == "SandboxWarmPool").map(|owner| owner.1)
+}
+
+/// Name and uid of the claim that controls a sandbox.
+pub fn claim_of(sandbox: &Value) -> Option<(&str, &str)> {
+    controller(sandbox).filter(|owner| owner.0 == "SandboxClaim").map(|owner| (owner.1, owner.2))
+}
+
+/// The object's life.
+pub fn uid(object: &Value) -> &str {
+    object["metadata"]["uid"].as_str().unwrap_or_default()
+}
+
+/// A condition, if the object has it.
+pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
+}
+
 /// Whether a condition is True.
-pub fn is_true(object: &Value, condition: &str) -> bool {
-    object["status"]["conditions"].as_array().is_some_and(|conditions| {
-        conditions.iter().any(|c| c["type"] == condition && c["status"] == "True")
-    })
+pub fn is_true(object: &Value, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|c| c["status"] == "True")
 }
 
 /// Whether deletion was asked for.
