@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Method, Request};
@@ -12,6 +13,10 @@ use tokio::sync::watch;
 use tower::Service;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long a request takes at least. Without it a controller that does the same thing again and again would do so for ever at one moment, and time, which only
+/// passes when nobody has anything to do, would stand still for all others.
+const TAKES: Duration = Duration::from_millis(1);
 
 /// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +128,16 @@ where
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let counted = method != Method::GET && !path.contains("/events") && !path.contains("/leases");
         let (wire, mut link) = (self.wire.clone(), self.wire.link.subscribe());
-        let now = *link.borrow_and_update();
-        // The server must not see what the wire does not carry, so it is called only if the wire is up.
-        let answer = (now == Link::Up).then(|| self.server.call(request));
+        link.mark_unchanged();
+        // The service that was polled ready is the one to call.
+        let fresh = self.server.clone();
+        let mut server = std::mem::replace(&mut self.server, fresh);
         Box::pin(async move {
-            if let Some(answer) = answer {
+            if *wire.link.borrow() == Link::Up {
+                let answer = async {
+                    tokio::time::sleep(TAKES).await;
+                    server.call(request).await
+                };
                 tokio::select! {
                     biased;
                     answer = answer => {
