@@ -33,7 +33,7 @@ bench: ## the measurements of bench/, with their conditions
 	cargo run --release -p sandbank-bench
 
 simulate: ## play SEEDS=n histories of the real controllers under faults
-	SANDBANK_SEEDS=$(SEEDS) cargo test --release -p sandbank-tests --test simulate -- --nocapture
+	cargo run --release --quiet -p sandbank-tests --bin simulate -- $(SEEDS)
 
 crds: ## write the CRDs to deploy/crds.yaml
 	mkdir -p deploy

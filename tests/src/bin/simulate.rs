@@ -9,13 +9,14 @@ use sandbank_tests::simulator::history::{Outcome, play};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>());
-    let (count, first) = match (arguments.next().unwrap_or(Ok(100)), arguments.next().unwrap_or(Ok(0))) {
-        (Ok(count), Ok(first)) => (count, first),
-        _ => {
-            eprintln!("usage: simulate [COUNT] [FIRST SEED]");
-            return ExitCode::from(2);
-        }
-    };
+    let (count, first) =
+        match (arguments.next().unwrap_or(Ok(100)), arguments.next().unwrap_or(Ok(0))) {
+            (Ok(count), Ok(first)) => (count, first),
+            _ => {
+                eprintln!("usage: simulate [COUNT] [FIRST SEED]");
+                return ExitCode::from(2);
+            }
+        };
     if count == 1 {
         tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())

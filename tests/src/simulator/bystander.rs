@@ -116,7 +116,8 @@ impl Bystander {
         (change.revision, change.at, &change.place).hash(&mut seen.hash);
         change.new.as_ref().map(ToString::to_string).hash(&mut seen.hash);
         // A lease is renewed for ever, and events are swept away when they are old.
-        let rest = change.place.0 == "leases" || (change.place.0 == "events" && change.new.is_none());
+        let rest =
+            change.place.0 == "leases" || (change.place.0 == "events" && change.new.is_none());
         if !rest {
             seen.last_change = Instant::now();
             if change.place.0 != "events" {

@@ -39,8 +39,12 @@ pub fn draw_strategy(rng: &mut Rng) -> Value {
     match rng.u8(..4) {
         0 => json!({"type": "Recreate"}),
         1 => json!({"type": "OnReplenish"}),
-        2 => json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}}),
-        _ => json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "0%", "maxSurge": "50%"}}),
+        2 => {
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 1}})
+        }
+        _ => {
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "0%", "maxSurge": "50%"}})
+        }
     }
 }
 

@@ -7,6 +7,9 @@ use super::view::Change;
 /// Differences shown of one change. A status that is written for the first time has many, and the first few tell what it is.
 const SHOWN: usize = 8;
 
+/// Letters shown of a structure.
+const LONGEST: usize = 40;
+
 /// One change as a line.
 pub fn tell(change: &Change) -> String {
     let (resource, namespace, name) = &change.place;
@@ -23,7 +26,11 @@ pub fn tell(change: &Change) -> String {
         }
         (None, None) => "nothing".to_owned(),
     };
-    format!("{:>9.3}s r{} {resource} {namespace}/{name}: {what}", seconds(change.at), change.revision)
+    format!(
+        "{:>9.3}s r{} {resource} {namespace}/{name}: {what}",
+        seconds(change.at),
+        change.revision
+    )
 }
 
 /// Milliseconds as seconds.
@@ -32,7 +39,8 @@ pub fn seconds(millis: u64) -> f64 {
 }
 
 fn owner(object: &Value) -> String {
-    super::view::controller(object).map_or(String::new(), |(kind, name, _)| format!("by {kind} {name}"))
+    super::view::controller(object)
+        .map_or(String::new(), |(kind, name, _)| format!("by {kind} {name}"))
 }
 
 fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
@@ -41,13 +49,19 @@ fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
         return;
     }
     match (old, new) {
+        (Value::Null, Value::Object(b)) if path == "/status" => {
+            for key in b.keys() {
+                compare(&format!("{path}/{key}"), &Value::Null, &new[key], found);
+            }
+        }
         (Value::Object(a), Value::Object(b)) => {
             for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
                 compare(&format!("{path}/{key}"), &old[key], &new[key], found);
             }
         }
-        (Value::Array(a), Value::Array(b)) if path.ends_with("/conditions") => {
-            for condition in b.iter().filter(|condition| !a.contains(condition)) {
+        (before, Value::Array(after)) if path.ends_with("/conditions") => {
+            let before = before.as_array().map(Vec::as_slice).unwrap_or_default();
+            for condition in after.iter().filter(|condition| !before.contains(condition)) {
                 found.push(format!(
                     "{}={} {}",
                     text(&condition["type"]),
@@ -60,9 +74,15 @@ fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// A value, as much of it as fits in a line.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Object(_) | Value::Array(_) => {
+            let text = value.to_string();
+            let short: String = text.chars().take(LONGEST).collect();
+            if short.len() < text.len() { format!("{short}...") } else { text }
+        }
         other => other.to_string(),
     }
 }

@@ -27,7 +27,8 @@ impl User {
     }
 
     fn api(&self, kind: &str, plural: &str) -> Api<DynamicObject> {
-        let group = if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
+        let group =
+            if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
         let gvk = GroupVersionKind::gvk(group, "v1beta1", kind);
         Api::namespaced_with(
             self.client.clone(),
@@ -99,7 +100,8 @@ impl User {
 
     /// Makes a pool use another template.
     pub async fn switch_pool(&self, name: &str, template: &str) -> kube::Result<()> {
-        self.merge(&self.pools(), name, json!({"spec": {"sandboxTemplateRef": {"name": template}}})).await
+        self.merge(&self.pools(), name, json!({"spec": {"sandboxTemplateRef": {"name": template}}}))
+            .await
     }
 
     /// Deletes a pool.
@@ -169,7 +171,13 @@ impl User {
 
     /// Names of all sandboxes.
     pub async fn sandbox_names(&self) -> kube::Result<Vec<String>> {
-        Ok(self.sandboxes().list(&Default::default()).await?.iter().map(ResourceExt::name_any).collect())
+        Ok(self
+            .sandboxes()
+            .list(&Default::default())
+            .await?
+            .iter()
+            .map(ResourceExt::name_any)
+            .collect())
     }
 
     /// Installs the four kinds and waits until they are served.
@@ -190,7 +198,12 @@ impl User {
     }
 
     /// Sends a request of any kind.
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> kube::Result<Value> {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> kube::Result<Value> {
         let content = if method == Method::PATCH {
             "application/merge-patch+json"
         } else {
@@ -209,7 +222,8 @@ impl User {
         name: &str,
         spec: Value,
     ) -> kube::Result<()> {
-        let group = if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
+        let group =
+            if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
         let object = json!({
             "apiVersion": format!("{group}/v1beta1"),
             "kind": kind,

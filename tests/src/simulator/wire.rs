@@ -2,6 +2,7 @@
 //!
 //! A crash cuts it for good: what was sent may have happened, no answer comes, and nothing is sent any more. An outage makes every request fail until it is over.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::{Method, Request};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tower::Service;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -32,8 +33,15 @@ pub enum Link {
 /// A connection. Clones are the same connection.
 #[derive(Clone, Debug)]
 pub struct Wire {
-    link: Arc<watch::Sender<Link>>,
+    link: Arc<State>,
     writes: Arc<Mutex<Writes>>,
+}
+
+/// Not a watch channel: that wakes its receivers in an order drawn by chance.
+#[derive(Debug)]
+struct State {
+    now: Mutex<(Link, u64)>,
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -45,20 +53,35 @@ struct Writes {
 
 impl Default for Wire {
     fn default() -> Self {
-        Self { link: Arc::new(watch::channel(Link::Up).0), writes: Arc::default() }
+        let state = State { now: Mutex::new((Link::Up, 0)), changed: Notify::new() };
+        Self { link: Arc::new(state), writes: Arc::default() }
     }
 }
 
 impl Wire {
     /// Changes its state. What is dead stays dead.
     pub fn set(&self, link: Link) {
-        self.link.send_if_modified(|now| {
-            let changes = *now != Link::Dead && *now != link;
-            if changes {
-                *now = link;
+        let mut now = self.link.now.lock();
+        if now.0 != Link::Dead && now.0 != link {
+            *now = (link, now.1 + 1);
+            self.link.changed.notify_waiters();
+        }
+    }
+
+    fn state(&self) -> (Link, u64) {
+        *self.link.now.lock()
+    }
+
+    /// Waits until the state is another one than it was.
+    async fn changed_since(&self, before: u64) {
+        loop {
+            let mut changed = pin!(self.link.changed.notified());
+            changed.as_mut().enable();
+            if self.state().1 != before {
+                return;
             }
-            changes
-        });
+            changed.await;
+        }
     }
 
     /// Dies as soon as `writes` more writes have happened on the server: before the answer to the last one.
@@ -69,8 +92,13 @@ impl Wire {
 
     /// Waits until the wire is dead.
     pub async fn dead(&self) {
-        // The sender is ours, so this ends only when it is true.
-        let _ = self.link.subscribe().wait_for(|link| *link == Link::Dead).await;
+        loop {
+            let (link, epoch) = self.state();
+            if link == Link::Dead {
+                return;
+            }
+            self.changed_since(epoch).await;
+        }
     }
 
     /// The writes that got an answer from the server, as `METHOD path`. Events and leases are not counted.
@@ -126,14 +154,15 @@ where
 
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let counted = method != Method::GET && !path.contains("/events") && !path.contains("/leases");
-        let (wire, mut link) = (self.wire.clone(), self.wire.link.subscribe());
-        link.mark_unchanged();
+        let counted =
+            method != Method::GET && !path.contains("/events") && !path.contains("/leases");
+        let wire = self.wire.clone();
         // The service that was polled ready is the one to call.
         let fresh = self.server.clone();
         let mut server = std::mem::replace(&mut self.server, fresh);
         Box::pin(async move {
-            if *wire.link.borrow() == Link::Up {
+            let (link, epoch) = wire.state();
+            if link == Link::Up {
                 let answer = async {
                     tokio::time::sleep(TAKES).await;
                     server.call(request).await
@@ -144,14 +173,14 @@ where
                         if counted {
                             wire.wrote(format!("{method} {path}"));
                         }
-                        if *wire.link.borrow() != Link::Dead {
+                        if wire.state().0 != Link::Dead {
                             return answer.map_err(Into::into);
                         }
                     }
-                    _ = link.changed() => {}
+                    () = wire.changed_since(epoch) => {}
                 }
             }
-            if *wire.link.borrow() == Link::Dead {
+            if wire.state().0 == Link::Dead {
                 std::future::pending::<()>().await;
             }
             Err("the connection is broken".into())

@@ -105,8 +105,7 @@ impl World {
         let mood = Mood::default();
         tasks.spawn(node::run(client, temper, mood.clone(), rng.u64(..)));
         let faults = weather.rules(server.faults(rng.u64(..)));
-        let cast =
-            Cast::new(server.clone(), faults.clone(), clock, diary.clone(), rng.u64(..));
+        let cast = Cast::new(server.clone(), faults.clone(), clock, diary.clone(), rng.u64(..));
         Self { server, user, cast, bystander, diary, mood, faults, seed, _tasks: tasks }
     }
 
@@ -175,14 +174,22 @@ impl World {
     }
 
     /// Waits until the world looks so. Panics with a report when it never does.
-    pub async fn until<T>(&self, what: &str, mut look: impl FnMut(&super::view::View) -> Option<T>) -> T {
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        mut look: impl FnMut(&super::view::View) -> Option<T>,
+    ) -> T {
         let limit = Instant::now() + Duration::from_secs(600);
         loop {
             if let Some(found) = self.bystander.view(&mut look) {
                 return found;
             }
             let broken = !self.breaches().is_empty();
-            assert!(!broken && Instant::now() < limit, "never came true: {what}\n{}", self.report());
+            assert!(
+                !broken && Instant::now() < limit,
+                "never came true: {what}\n{}",
+                self.report()
+            );
             self.bystander.next_change(limit).await;
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::bell::Ear;
 use super::{Change, Forgotten, Shared, Store};
 use crate::object::{Key, Object, Revision};
 
@@ -12,7 +13,7 @@ use crate::object::{Key, Object, Revision};
 pub(crate) struct Feed {
     shared: Arc<Shared>,
     cursor: Revision,
-    reached: watch::Receiver<Revision>,
+    reached: Ear,
     closed: watch::Receiver<bool>,
 }
 
@@ -29,7 +30,7 @@ impl Store {
     }
 
     fn feed_after(&self, cursor: Revision) -> Feed {
-        let reached = self.shared.reached.subscribe();
+        let reached = self.shared.reached.listen();
         let closed = self.shared.closed.subscribe();
         Feed { shared: self.shared.clone(), cursor, reached, closed }
     }
@@ -40,7 +41,7 @@ impl Feed {
     ///
     /// An error means that the feed was read too slowly: begin again with [`Store::everything`].
     pub(crate) fn ready(&mut self) -> Result<Vec<Arc<Change>>, Forgotten> {
-        self.reached.mark_unchanged();
+        self.reached.forget();
         let changes = self.shared.state.read().all_changes_after(self.cursor)?;
         if let Some(last) = changes.last() {
             self.cursor = last.revision;
@@ -55,7 +56,7 @@ impl Feed {
         }
         tokio::select! {
             biased;
-            changed = self.reached.changed() => changed.is_ok(),
+            () = self.reached.rung() => true,
             _ = self.closed.changed() => false,
         }
     }

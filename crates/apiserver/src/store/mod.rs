@@ -9,6 +9,7 @@
 //! 5. a watch from a forgotten revision fails distinctly ([`Forgotten`]);
 //! 6. a slow watcher is cut off; it never stalls the writer.
 
+mod bell;
 mod durable;
 mod feed;
 mod log;
@@ -29,6 +30,7 @@ pub use durable::OpenError;
 pub use watch::Watch;
 
 use crate::object::{Draft, Key, Object, ResourceId, Revision};
+use bell::{Bell, Ear};
 use log::Log;
 use state::{HISTORY_CHANGES, State};
 use writer::Submission;
@@ -216,8 +218,8 @@ pub struct Listing {
 #[derive(Debug)]
 struct Shared {
     state: RwLock<State>,
-    /// The newest published revision, to wait for one.
-    reached: tokio::sync::watch::Sender<Revision>,
+    /// Rung when a revision is published.
+    reached: Bell,
     /// Turns true when the store closes: ends watches.
     closed: tokio::sync::watch::Sender<bool>,
 }
@@ -257,7 +259,7 @@ impl Store {
 
     fn start(state: State, log: Option<Box<dyn Log>>) -> Self {
         let shared = Arc::new(Shared {
-            reached: tokio::sync::watch::channel(state.revision).0,
+            reached: Bell::default(),
             closed: tokio::sync::watch::channel(false).0,
             state: RwLock::new(state),
         });
@@ -277,9 +279,10 @@ impl Store {
 
     /// Waits until the store has reached `revision`.
     pub async fn reached(&self, revision: Revision) {
-        let mut reached = self.shared.reached.subscribe();
-        // The sender lives in `shared`, which `self` holds, so this can't fail.
-        let _ = reached.wait_for(|now| *now >= revision).await;
+        let mut reached = self.shared.reached.listen();
+        while self.revision() < revision {
+            reached.rung().await;
+        }
     }
 
     /// The object at a key.
@@ -315,12 +318,7 @@ impl Store {
         (listing, watch)
     }
 
-    fn watch_with(
-        &self,
-        resource: &ResourceId,
-        cursor: Revision,
-        wake: tokio::sync::watch::Receiver<Revision>,
-    ) -> Watch {
+    fn watch_with(&self, resource: &ResourceId, cursor: Revision, wake: Ear) -> Watch {
         Watch { shared: self.shared.clone(), resource: resource.clone(), cursor, wake }
     }
 

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
+use super::bell::{Bell, Ear};
 use super::{Change, Effect, Forgotten, Listing, Query};
 use crate::object::{Key, Object, ResourceId, Revision};
 
@@ -42,7 +41,7 @@ struct Table {
     /// Changes up to here are forgotten.
     floor: Revision,
     /// Wakes watchers; they read the history themselves, so nothing queues up per watcher.
-    wake: watch::Sender<Revision>,
+    wake: Bell,
 }
 
 impl Table {
@@ -52,7 +51,7 @@ impl Table {
             history: VecDeque::new(),
             history_bytes: 0,
             floor,
-            wake: watch::channel(floor).0,
+            wake: Bell::default(),
         }
     }
 
@@ -116,8 +115,7 @@ impl State {
             table.remember(Arc::new(change), limit);
         }
         for resource in touched {
-            let revision = self.revision;
-            self.table(&resource).wake.send_replace(revision);
+            self.table(&resource).wake.ring();
         }
     }
 
@@ -126,12 +124,12 @@ impl State {
         &mut self,
         resource: &ResourceId,
         from: Revision,
-    ) -> Result<watch::Receiver<Revision>, Forgotten> {
+    ) -> Result<Ear, Forgotten> {
         let table = self.table(resource);
         if from < table.floor {
             return Err(Forgotten { asked: from, oldest: table.floor });
         }
-        Ok(table.wake.subscribe())
+        Ok(table.wake.listen())
     }
 
     /// Up to `limit` changes after `cursor`, oldest first.

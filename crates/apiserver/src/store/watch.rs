@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
+use super::bell::Ear;
 use super::{Change, Forgotten, Shared};
 use crate::object::{ResourceId, Revision};
 
@@ -19,7 +18,7 @@ pub struct Watch {
     pub(super) shared: Arc<Shared>,
     pub(super) resource: ResourceId,
     pub(super) cursor: Revision,
-    pub(super) wake: watch::Receiver<Revision>,
+    pub(super) wake: Ear,
 }
 
 impl Watch {
@@ -27,7 +26,7 @@ impl Watch {
     /// Answers an empty list when the store has closed.
     pub async fn next(&mut self) -> Result<Vec<Arc<Change>>, Forgotten> {
         loop {
-            self.wake.mark_unchanged();
+            self.wake.forget();
             let changes =
                 self.shared.state.read().changes_after(&self.resource, self.cursor, CHUNK)?;
             if let Some(last) = changes.last() {
@@ -40,7 +39,7 @@ impl Watch {
             let mut closed = self.shared.closed.subscribe();
             tokio::select! {
                 biased;
-                _ = self.wake.changed() => {}
+                () = self.wake.rung() => {}
                 _ = closed.wait_for(|closed| *closed) => {}
             }
         }

@@ -57,9 +57,9 @@ pub(super) async fn run(
             }
             continue;
         }
-        if let Some(last) = changes.last().map(|change| change.revision) {
+        if !changes.is_empty() {
             shared.state.write().publish(changes);
-            shared.reached.send_replace(last);
+            shared.reached.ring();
         }
         for (outcome, reply) in outcomes {
             // Whoever asked may have gone; the write stands.

@@ -26,7 +26,11 @@ impl Laws {
             self.breach(3, change.revision, what);
         }
         if image(old) != image(new) {
-            self.breach(3, change.revision, format!("{name} changed its image by being handed out"));
+            self.breach(
+                3,
+                change.revision,
+                format!("{name} changed its image by being handed out"),
+            );
         }
     }
 

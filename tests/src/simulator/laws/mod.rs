@@ -165,7 +165,9 @@ impl Laws {
         let Some(name) = pool_of(new) else { return };
         let pool = (change.place.1.clone(), name.to_owned());
         let members = self.members(&pool).count() + 1;
-        let Some(allowed) = self.believable(&pool, change.at).map(|wish| wish.ceiling).max() else { return };
+        let Some(allowed) = self.believable(&pool, change.at).map(|wish| wish.ceiling).max() else {
+            return;
+        };
         if members as u64 > allowed {
             let what = format!("pool {name} has {members} sandboxes; its ceiling is {allowed}");
             self.breach(4, change.revision, what);

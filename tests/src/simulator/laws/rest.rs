@@ -150,7 +150,8 @@ impl Laws {
             found.push((7, format!("sandbox {name} and its pod disagree about being ready")));
         }
         if !is_true(sandbox, "Ready")
-            && condition(sandbox, "Ready").is_none_or(|c| c["reason"].as_str().is_none_or(str::is_empty))
+            && condition(sandbox, "Ready")
+                .is_none_or(|c| c["reason"].as_str().is_none_or(str::is_empty))
         {
             found.push((7, format!("sandbox {name} is not ready and does not say why")));
         }
