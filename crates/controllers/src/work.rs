@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::act::WriteError;
 use crate::queue::{Finish, Lane, Queue};
 use crate::reconcile::{Failure, Reconciler};
 use crate::run::lanes;
@@ -67,7 +68,7 @@ fn tell(subject: &Subject, failure: &Failure) {
     match failure {
         // Part of the work: somebody else was faster.
         Failure::Contended { .. }
-        | Failure::Write { source: crate::act::WriteError::Conflict(_), .. } => {
+        | Failure::Write { source: WriteError::Conflict(_) | WriteError::Gone(_), .. } => {
             tracing::debug!(%subject, %failure, source, "to be planned again");
         }
         Failure::Write { .. } => tracing::warn!(%subject, %failure, source, "to be planned again"),

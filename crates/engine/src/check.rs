@@ -121,7 +121,10 @@ pub fn pool_plan(view: &PoolView, plan: &PoolPlan) -> Vec<Violation> {
                     continue;
                 };
                 found.extend(removal(member, &view.uid));
-                if view.pending.handed_out.contains(&member.uid) {
+                let pending = &view.pending;
+                if pending.handed_out.contains(&member.uid)
+                    || pending.handing_out.contains(&member.uid)
+                {
                     found.push(violation(
                         Law::ClaimedIsSafe,
                         format!("{key} was handed out and is removed"),
@@ -133,7 +136,7 @@ pub fn pool_plan(view: &PoolView, plan: &PoolPlan) -> Vec<Violation> {
     }
     let census = Census::take(view);
     let counts = census.counts();
-    let taken = counts.warm + counts.leaving + census.unseen;
+    let taken = counts.warm + counts.leaving + census.unseen + census.in_hand;
     if created + adopted > 0 && taken + created + adopted > bounds.ceiling {
         let message = format!(
             "{taken} exist, {created} are made and {adopted} adopted; at most {} may be",

@@ -17,6 +17,7 @@ pub const GIVE_UP: SignedDuration = SignedDuration::from_mins(5);
 pub struct Expectations {
     creating: BTreeMap<Key, Timestamp>,
     deleting: BTreeMap<Uid, Timestamp>,
+    handing_out: BTreeMap<Uid, Timestamp>,
     handed_out: BTreeMap<Uid, Timestamp>,
     writing: BTreeMap<Key, (Version, Timestamp)>,
 }
@@ -32,9 +33,16 @@ impl Expectations {
         self.deleting.insert(uid, now);
     }
 
-    /// A sandbox was given to a claim.
+    /// A sandbox is about to be given to a claim.
     pub fn hand_out(&mut self, uid: Uid, now: Timestamp) {
-        self.handed_out.insert(uid, now);
+        self.handing_out.insert(uid, now);
+    }
+
+    /// The claim has it. Nothing to note if it was already seen under the claim.
+    pub fn hand_out_done(&mut self, uid: &Uid) {
+        if let Some((uid, since)) = self.handing_out.remove_entry(uid) {
+            self.handed_out.insert(uid, since);
+        }
     }
 
     /// A write returned this version; nothing older tells the truth about the object.
@@ -60,6 +68,7 @@ impl Expectations {
 
     /// The object is seen under another owner, or the hand-out was refused.
     pub fn hand_out_settled(&mut self, uid: &Uid) {
+        self.handing_out.remove(uid);
         self.handed_out.remove(uid);
     }
 
@@ -73,7 +82,7 @@ impl Expectations {
         self.creating.remove(key);
         self.writing.remove(key);
         self.deleting.remove(uid);
-        self.handed_out.remove(uid);
+        self.hand_out_settled(uid);
     }
 
     /// Gives up on what never came back. Returns how many, which is worth a metric: it should be zero.
@@ -82,6 +91,7 @@ impl Expectations {
         let keep = |since: &Timestamp| now.duration_since(*since) < GIVE_UP;
         self.creating.retain(|_, since| keep(since));
         self.deleting.retain(|_, since| keep(since));
+        self.handing_out.retain(|_, since| keep(since));
         self.handed_out.retain(|_, since| keep(since));
         self.writing.retain(|_, (_, since)| keep(since));
         before - self.len()
@@ -97,11 +107,16 @@ impl Expectations {
         Pending {
             creating: self.creating.keys().cloned().collect(),
             deleting: self.deleting.keys().cloned().collect(),
+            handing_out: self.handing_out.keys().cloned().collect(),
             handed_out: self.handed_out.keys().cloned().collect(),
         }
     }
 
     fn len(&self) -> usize {
-        self.creating.len() + self.deleting.len() + self.handed_out.len() + self.writing.len()
+        self.creating.len()
+            + self.deleting.len()
+            + self.handing_out.len()
+            + self.handed_out.len()
+            + self.writing.len()
     }
 }

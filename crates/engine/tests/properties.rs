@@ -203,13 +203,18 @@ fn view() -> impl Strategy<Value = PoolView> {
         proptest::collection::btree_set(0..20u8, 0..5),
         proptest::collection::btree_set(0..14u8, 0..3),
         proptest::collection::btree_set(0..14u8, 0..3),
+        proptest::collection::btree_set(0..14u8, 0..2),
     )
-        .prop_map(|(creating, deleting, handed_out)| Pending {
+        .prop_map(|(creating, deleting, handed_out, handing_out)| Pending {
             creating: creating
                 .into_iter()
                 .map(|number| Key::new("ns", format!("p-{number:02}")))
                 .collect(),
             deleting: deleting
+                .into_iter()
+                .map(|number| Uid::new(format!("uid-{number}")))
+                .collect(),
+            handing_out: handing_out
                 .into_iter()
                 .map(|number| Uid::new(format!("uid-{number}")))
                 .collect(),

@@ -75,6 +75,13 @@ impl Ledger {
         self.entry(pool, Kind::Sandbox, sandbox).hand_out(uid.clone(), now);
     }
 
+    /// The claim has it, by the server's word.
+    pub fn handed_out(&mut self, uid: &Uid) {
+        if let Some(pool) = self.hands.get(uid).cloned() {
+            self.settle(&pool, Kind::Sandbox, |open| open.hand_out_done(uid));
+        }
+    }
+
     /// The hand-out was refused, or the sandbox is seen under another owner.
     pub fn hand_out_settled(&mut self, uid: &Uid) {
         if let Some(pool) = self.hands.remove(uid) {

@@ -103,7 +103,12 @@ impl Reconciler {
                 Err(Failure::write("bind", Kind::Sandbox, &candidate.key, source))
             }
             Err(source) => {
-                let lost = LostBind { candidate: candidate.clone(), pool: pool.clone(), patch };
+                let lost = LostBind {
+                    claim: claim.metadata.uid(),
+                    candidate: candidate.clone(),
+                    pool: pool.clone(),
+                    patch,
+                };
                 self.memory.bind_lost(&claim.metadata.key(), lost);
                 Err(Failure::write("bind", Kind::Sandbox, &candidate.key, source))
             }
@@ -118,6 +123,8 @@ impl Reconciler {
     ) -> Result<Sandbox, Failure> {
         let subject = Subject::Claim(claim.metadata.key());
         self.wrote(&subject, Kind::Sandbox, written);
+        // Now it is certain that the pool has one less.
+        self.index.world().ledger.handed_out(&written.uid);
         self.wake(Subject::Pool(pool.clone()), Priority::Background);
         written
             .object()
@@ -148,7 +155,9 @@ impl Reconciler {
         let Some(lost) = self.memory.lost_bind(claim) else { return Ok(()) };
         let key = &lost.candidate.key;
         let subject = Subject::Claim(claim.clone());
+        // The same life of the claim: one that was made anew under its name has asked for nothing yet.
         let owner = self.index.world().claims.get(claim).map(|claim| claim.metadata.uid());
+        let owner = owner.filter(|uid| *uid == lost.claim);
         let found: Option<Sandbox> = self
             .writer
             .look(Kind::Sandbox, key)
@@ -157,15 +166,15 @@ impl Reconciler {
         let ours = |sandbox: &Sandbox| {
             owner.clone().is_some_and(|uid| sandbox.holder() == Holder::Claim(uid))
         };
+        let unchanged =
+            |sandbox: &Sandbox| sandbox.metadata.precondition() == lost.candidate.precondition;
+        let mut when = Reshelve::IfNewer;
         match found {
             Some(sandbox) if ours(&sandbox) => {
                 tracing::info!(%claim, sandbox = %key, "a bind whose answer was lost had happened");
                 self.expect(&subject, Kind::Sandbox, key, sandbox.metadata.version());
             }
-            Some(sandbox)
-                if owner.is_some()
-                    && sandbox.metadata.precondition() == lost.candidate.precondition =>
-            {
+            Some(sandbox) if owner.is_some() && unchanged(&sandbox) => {
                 let again = self
                     .writer
                     .patch(Kind::Sandbox, key, Part::Main, &lost.patch, Urgency::Urgent)
@@ -174,11 +183,13 @@ impl Reconciler {
                     again.map_err(|source| Failure::write("bind", Kind::Sandbox, key, source))?;
                 self.wrote(&subject, Kind::Sandbox, &written);
             }
-            // Gone, changed by somebody else, or the claim itself is gone: the lost write can't be applied any more, or goes with its owner.
-            _ => {}
+            // The claim is gone, and nothing happened: the next one may have it.
+            Some(sandbox) if unchanged(&sandbox) => when = Reshelve::Always,
+            // Gone, or changed by somebody else: the lost write can't be applied any more.
+            Some(_) | None => {}
         }
         self.memory.bind_settled(claim);
-        self.reshelve(&lost.candidate, &lost.pool, Reshelve::IfNewer);
+        self.reshelve(&lost.candidate, &lost.pool, when);
         self.wake(Subject::Pool(lost.pool), Priority::Background);
         Ok(())
     }

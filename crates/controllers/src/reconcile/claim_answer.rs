@@ -78,7 +78,7 @@ impl Reconciler {
                         return Ok(Some(now));
                     }
                 }
-                Err(WriteError::Gone(_)) => return Ok(None),
+                // Also when it is gone: until the index knows that, another look would do the same again, so it waits for its backoff.
                 Err(source) => {
                     return Err(Failure::write("report", Kind::Claim, subject.key(), source));
                 }

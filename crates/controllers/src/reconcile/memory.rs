@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::Key;
 use engine::backoff::Backoff;
 use engine::claim::Candidate;
+use engine::{Key, Uid};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ const LONGEST_NAME: usize = 63;
 /// A write that gives a sandbox to a claim, and whose answer was lost.
 #[derive(Clone, Debug)]
 pub(super) struct LostBind {
+    /// The life of the claim it was for.
+    pub claim: Uid,
     pub candidate: Candidate,
     pub pool: Key,
     pub patch: Value,

@@ -232,7 +232,7 @@ impl Reconciler {
                 // An end is announced before anything is removed. Our own status wakes nobody, so the next look has to be asked for.
                 Ok((plan.status.readiness == Readiness::Expired).then_some(now))
             }
-            Err(WriteError::Gone(_)) => Ok(None),
+            // Also when it is gone: until the index knows that, another look would do the same again, so it waits for its backoff.
             Err(source) => Err(Failure::write("report", Kind::Sandbox, key, source)),
         }
     }

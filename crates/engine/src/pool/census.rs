@@ -14,6 +14,8 @@ pub(crate) struct Census<'a> {
     pub leaving: u32,
     /// Asked for and not seen yet.
     pub unseen: u32,
+    /// Being given to claims, and not known to have gone. They take room too.
+    pub in_hand: u32,
     /// Carrying the label and owned by nobody.
     pub orphans: Vec<Warm<'a>>,
 }
@@ -35,13 +37,16 @@ impl<'a> Census<'a> {
     pub fn take(view: &'a PoolView) -> Self {
         let mut members: Vec<&Member> = view.members.iter().collect();
         members.sort_by(|a, b| a.key.cmp(&b.key));
-        let mut census = Self { warm: Vec::new(), leaving: 0, unseen: 0, orphans: Vec::new() };
+        let mut census =
+            Self { warm: Vec::new(), leaving: 0, unseen: 0, in_hand: 0, orphans: Vec::new() };
         let ours = Holder::Pool(view.uid.clone());
         for member in &members {
             let counted = Warm { member, freshness: freshness(view, member) };
             let deleting = member.is_leaving() || view.pending.deleting.contains(&member.uid);
             if view.pending.handed_out.contains(&member.uid) {
                 // A claim's by now, whatever the cache says.
+            } else if view.pending.handing_out.contains(&member.uid) {
+                census.in_hand += u32::from(member.holder == ours);
             } else if member.holder == ours {
                 if deleting {
                     census.leaving += 1;

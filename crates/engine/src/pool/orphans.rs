@@ -12,7 +12,7 @@ pub(super) fn settle(view: &PoolView, census: &Census, desired: u32, draft: &mut
     if matches!(view.template, TemplateState::Missing { .. }) {
         return;
     }
-    let taken = census.warm.len() + census.unseen as usize + census.leaving as usize;
+    let taken = census.warm.len() + (census.unseen + census.leaving + census.in_hand) as usize;
     let mut room = (desired as usize).saturating_sub(taken);
     for orphan in &census.orphans {
         let member = orphan.member;

@@ -56,7 +56,7 @@ pub(super) fn grow(
     }
     let TemplateState::Found { revision, .. } = &view.template else { return };
     let leaving = census.leaving + draft.removed(census);
-    let taken = staying + census.unseen + leaving;
+    let taken = staying + census.unseen + leaving + census.in_hand;
     let room = bounds.ceiling.saturating_sub(taken);
     let batch = view.settings.batch;
     let create = missing.min(room).min(batch);

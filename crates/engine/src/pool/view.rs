@@ -66,6 +66,9 @@ pub struct Pending {
     pub creating: BTreeSet<Key>,
     /// Sandboxes whose deletion was asked for.
     pub deleting: BTreeSet<Uid>,
+    /// Sandboxes that a claim is being given. Until that is known to have happened they take room: if it does not, they are the pool's as before.
+    #[serde(default)]
+    pub handing_out: BTreeSet<Uid>,
     /// Sandboxes that a claim was given.
     pub handed_out: BTreeSet<Uid>,
 }

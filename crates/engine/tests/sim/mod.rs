@@ -334,6 +334,7 @@ impl Cluster {
                         None
                     );
                     self.expectations.hand_out(member.uid.clone(), self.now);
+                    self.expectations.hand_out_done(&member.uid.clone());
                     let uid = claim.uid.clone();
                     self.change(&candidate.key, |member| member.holder = Holder::Claim(uid));
                     self.claimed.insert(key.clone(), candidate.key.clone());
