@@ -1,0 +1,138 @@
+//! `kill -9` of the server: the sandboxes live on, and nothing that was acknowledged is lost.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::machine::{Machine, eventually};
+
+pub const POOL: &str = r#"
+apiVersion: extensions.agents.x-k8s.io/v1beta1
+kind: SandboxTemplate
+metadata: {name: small}
+spec:
+  podTemplate:
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers: [{name: c, image: host, command: [sleep, "3600"]}]
+---
+apiVersion: extensions.agents.x-k8s.io/v1beta1
+kind: SandboxWarmPool
+metadata: {name: small}
+spec: {replicas: 2, sandboxTemplateRef: {name: small}}
+"#;
+
+pub fn pool_is_full(machine: &Machine, pool: &str, count: u32) {
+    let wait =
+        format!("wait swp/{pool} --for=jsonpath={{.status.readyReplicas}}={count} --timeout=60s");
+    machine.kubectl(&wait).ok();
+}
+
+/// The first process of a pod's container as this machine sees it, and when it started.
+///
+/// Asked of the pod's processes and not of the server, which may be gone.
+fn processes_of(machine: &Machine) -> BTreeSet<(i32, String)> {
+    let data = machine.data().to_string_lossy().into_owned();
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir("/proc").unwrap().map_while(Result::ok) {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+        let read =
+            |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        // A pod's shim names its folder; all its containers' processes are its children.
+        let shim = |pid: &str| {
+            fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|words| words.contains("__shim") && words.contains(&data))
+        };
+        let stat = read("stat");
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let Some(parent) = fields.get(1) else { continue };
+        if shim(&pid.to_string()) || shim(parent) {
+            // Field 22 of the line, counted from the state that follows the name, is the time of the start.
+            found.insert((pid, fields.get(19).unwrap_or(&"").to_string()));
+        }
+    }
+    found
+}
+
+#[test]
+fn sandboxes_outlive_a_killed_server_and_are_adopted_by_the_next() {
+    let mut machine = Machine::with_server();
+    machine.apply(POOL);
+    pool_is_full(&machine, "small", 2);
+    let claimed = machine.ask("claim --pool small --name mine --wait");
+    let sandbox = claimed["sandbox"].as_str().unwrap().to_owned();
+    pool_is_full(&machine, "small", 2);
+    machine.exec(&sandbox, "echo written before > /note");
+    let started = |machine: &Machine| {
+        machine.get(&format!("pod/{sandbox}"))["status"]["containerStatuses"][0].clone()
+    };
+    let before = (processes_of(&machine), started(&machine));
+    assert!(before.0.len() >= 6, "three pods, each a shim and a container: {:?}", before.0);
+
+    machine.signal_server(Signal::KILL);
+    assert_eq!(processes_of(&machine), before.0, "the pods don't need the server");
+    machine.up(&[]);
+    machine.wait_ready(&format!("pod/{sandbox}"));
+    assert_eq!(machine.exec(&sandbox, "cat /note"), "written before");
+    let claim = machine.get("sandboxclaim/mine");
+    assert_eq!(claim["status"]["sandbox"]["name"], Value::from(sandbox.clone()));
+    pool_is_full(&machine, "small", 2);
+    assert_eq!(started(&machine), before.1, "not restarted");
+    assert_eq!(processes_of(&machine), before.0, "the same processes with the same start");
+
+    // What was adopted is watched as before: its end is noticed.
+    machine.sandbank("release mine").ok();
+    machine.kubectl(&format!("wait pod/{sandbox} --for=delete --timeout=60s")).ok();
+}
+
+#[test]
+fn what_was_acknowledged_survives_being_killed_again_and_again() {
+    let mut machine = Machine::with_server();
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..3 {
+        let stop = AtomicBool::new(false);
+        let pid = rustix::process::Pid::from_raw(machine.server_pid()).unwrap();
+        let made = std::thread::scope(|scope| {
+            let (machine, stop) = (&machine, &stop);
+            let writer = scope.spawn(move || {
+                let mut made = Vec::new();
+                for n in 0.. {
+                    let name = format!("r{round}-{n}");
+                    let said =
+                        machine.kubectl(&format!("create configmap {name} --from-literal=n={n}"));
+                    if said.code == 0 {
+                        made.push(name);
+                    }
+                    if made.len() == 3 {
+                        stop.store(true, Ordering::SeqCst);
+                    }
+                    if said.code != 0 {
+                        return made;
+                    }
+                }
+                made
+            });
+            eventually("three writes", || stop.load(Ordering::SeqCst).then_some(()));
+            rustix::process::kill_process(pid, Signal::KILL).unwrap();
+            writer.join().unwrap()
+        });
+        acknowledged.extend(made);
+        machine.server_ended();
+        machine.up(&[]);
+        let list = machine.get("configmaps");
+        let there: BTreeSet<String> = list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect();
+        let lost: Vec<_> = acknowledged.difference(&there).collect();
+        assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    }
+    assert!(acknowledged.len() >= 9);
+}
