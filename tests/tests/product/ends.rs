@@ -5,7 +5,6 @@ use rustix::process::Signal;
 use crate::{
     crash::{POOL, pool_is_full},
     machine::{Machine, binary, eventually},
-    remains::Remains,
 };
 
 fn started_at(machine: &Machine, pod: &str) -> String {
@@ -39,7 +38,7 @@ fn a_stop_leaves_the_pods_down_ends_them_and_reset_removes_all() {
 
     // Down ends every process but keeps the objects, and the next server starts the pods again.
     let before = started_at(&machine, &sandbox);
-    let remains = Remains::of(&machine.data(), machine.server_pid());
+    let remains = machine.remains();
     assert!(remains.list().iter().any(|line| line.starts_with("control group")));
     let data = machine.data();
     let down = machine.run(binary(), &["down".as_ref(), "--data-dir".as_ref(), data.as_os_str()]);

@@ -138,9 +138,9 @@ impl Machine {
     pub fn up(&mut self, more: &[&str]) {
         assert!(self.server.is_none(), "a server runs already");
         self.used = true;
-        let log = File::options().create(true).append(true).open(self.path().join("log")).unwrap();
-        let mut child =
-            self.up_command(more).stdout(Stdio::piped()).stderr(log).spawn().expect("nsenter");
+        let mut command = self.up_command(more);
+        command.stdout(Stdio::piped()).stderr(self.log_file());
+        let mut child = command.spawn().expect("nsenter is installed");
         let output = child.stdout.take().unwrap();
         self.server = Some(Server { child, address: String::new() });
         let line = first_line(output);
@@ -151,6 +151,11 @@ impl Machine {
             panic!("the server did not start: {line}\n{}", self.log())
         };
         self.server.as_mut().unwrap().address = address.to_owned();
+    }
+
+    /// Where programs that run for long log to.
+    pub fn log_file(&self) -> File {
+        File::options().create(true).append(true).open(self.path().join("log")).unwrap()
     }
 
     /// What the servers of this machine have logged.
@@ -201,12 +206,6 @@ impl Machine {
         serde_json::from_str(&self.kubectl(&format!("get {what} -o json")).ok()).unwrap()
     }
 
-    /// An object as JSON, if it exists.
-    pub fn look(&self, what: &str) -> Option<Value> {
-        let said = self.kubectl(&format!("get {what} -o json"));
-        (said.code == 0).then(|| serde_json::from_str(&said.out).unwrap())
-    }
-
     #[track_caller]
     pub fn apply(&self, yaml: &str) {
         finished_with(self.command("kubectl").args(["apply", "-f", "-"]), yaml).ok();
@@ -221,6 +220,11 @@ impl Machine {
     #[track_caller]
     pub fn wait_ready(&self, pods: &str) {
         self.kubectl(&format!("wait {pods} --for=condition=Ready --timeout=60s")).ok();
+    }
+
+    /// How to find what the server and its pods have of this machine.
+    pub fn remains(&self) -> Remains {
+        Remains::of(&self.data(), self.holder.id() as i32)
     }
 
     /// `sandbank reset`, if there is something to reset.
@@ -241,7 +245,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let remains = Remains::of(&self.data(), self.holder.id() as i32);
+        let remains = self.remains();
         let said = self.reset();
         if let Some(mut server) = self.server.take() {
             let _ = server.child.kill();
@@ -375,7 +379,7 @@ pub struct Listening {
 
 impl Listening {
     pub fn to(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let output = child.stdout.take().unwrap();
         let (tell, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -386,6 +390,13 @@ impl Listening {
             }
         });
         Self { child, lines, heard: Vec::new() }
+    }
+
+    /// Sends it a signal and waits for its end.
+    pub fn signal(&mut self, signal: rustix::process::Signal) -> ExitStatus {
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+        eventually("the end of a program", || self.child.try_wait().unwrap())
     }
 
     /// Waits for a line, which stays in `heard` like all before it.

@@ -7,9 +7,14 @@
 
 #![allow(clippy::unwrap_used)] // here a panic is the answer
 
+mod commands;
+mod controller;
 mod crash;
 mod ends;
+mod images;
+mod leaks;
 mod machine;
 mod main_job;
+mod pods;
 mod refusals;
 mod remains;

@@ -199,13 +199,20 @@ fn inside(machine: &Machine, container: &str, script: &str) -> String {
 fn volumes(machine: &Machine, folder: &str) {
     assert_eq!(inside(machine, "web", "cat /shared/page"), "made by init\n");
     assert_eq!(inside(machine, "web", "cat /settings/motto.txt"), "keep warm");
-    assert_eq!(inside(machine, "web", "cat /keys/TOKEN; stat -Lc ' %a' /keys/TOKEN"), "s3cret 400\n");
+    assert_eq!(
+        inside(machine, "web", "cat /keys/TOKEN; stat -Lc ' %a' /keys/TOKEN"),
+        "s3cret 400\n"
+    );
     inside(machine, "web", "echo from the pod > /machine/note");
     let note = std::fs::read_to_string(format!("{folder}/shared/note")).unwrap();
     assert_eq!(note, "from the pod\n");
 
     // A config map that changes is seen without a restart.
-    machine.kubectl("patch configmap settings --type=merge -p '{\"data\":{\"motto.txt\":\"keep cool\"}}'").ok();
+    machine
+        .kubectl(
+            "patch configmap settings --type=merge -p '{\"data\":{\"motto.txt\":\"keep cool\"}}'",
+        )
+        .ok();
     eventually("the changed file", || {
         (inside(machine, "web", "cat /settings/motto.txt") == "keep cool").then_some(())
     });
@@ -240,13 +247,17 @@ fn limits(machine: &Machine) {
     assert_eq!(said.code, 137, "64Mi are not 200: {said:?}");
 
     // No pod may take every process of the machine.
-    let fork = "import os, signal\nn = 0\ntry:\n  while True:\n    if os.fork() == 0: signal.pause()\n    n += 1\nexcept OSError as e:\n  print(n, e.errno)\nos.kill(0, signal.SIGKILL)";
-    let _ = fork;
+    let threads = "import threading as t\nt.stack_size(65536)\nend = t.Event()\nn = 0\ntry:\n  while n < 9999:\n    t.Thread(target=end.wait).start()\n    n += 1\nexcept RuntimeError: pass\nend.set()\nprint(n)";
+    let most = machine.run("kubectl", &["exec", "env", "--", "python3", "-c", threads]).ok();
+    let most: u32 = most.trim().parse().unwrap();
+    assert!((1000..4096).contains(&most), "a pod could start {most} threads");
 }
 
 fn network(machine: &Machine) {
     let ip = machine.get("pod/several")["status"]["podIP"].as_str().unwrap().to_owned();
-    let get = format!("import urllib.request as u; print(u.urlopen('http://{ip}:8080/page', timeout=10).read().decode(), end='')");
+    let get = format!(
+        "import urllib.request as u; print(u.urlopen('http://{ip}:8080/page', timeout=10).read().decode(), end='')"
+    );
     assert_eq!(machine.run("python3", &["-c", &get]).ok(), "made by init\n", "from this machine");
     let said = machine.run("kubectl", &["exec", "env", "--", "python3", "-c", &get]);
     assert_eq!(said.ok(), "made by init\n", "from another pod");
@@ -289,7 +300,9 @@ fn ends(machine: &Machine) {
     let greedy = container_says(machine, "greedy", "OOMKilled");
     assert_eq!(greedy["phase"], "Failed");
     container_says(machine, "done", "Completed");
-    eventually("a pod that succeeded", || (status(machine, "done")["phase"] == "Succeeded").then_some(()));
+    eventually("a pod that succeeded", || {
+        (status(machine, "done")["phase"] == "Succeeded").then_some(())
+    });
     assert_eq!(machine.kubectl("logs done").ok(), "bye\n");
     let crashing = container_says(machine, "crashing", "CrashLoopBackOff");
     assert_eq!(crashing["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 3);
@@ -323,7 +336,8 @@ fn probes(machine: &Machine) {
     event(machine, "hung", "Unhealthy", "Liveness probe failed");
     event(machine, "hung", "Killing", "failed liveness probe");
     eventually("a restart of what hangs", || {
-        (status(machine, "hung")["containerStatuses"][0]["restartCount"].as_u64() >= Some(1)).then_some(())
+        (status(machine, "hung")["containerStatuses"][0]["restartCount"].as_u64() >= Some(1))
+            .then_some(())
     });
 }
 

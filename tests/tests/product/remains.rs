@@ -16,14 +16,18 @@ pub struct Remains {
     data: PathBuf,
     /// A process in the network namespace of the machine.
     inside: i32,
-    /// The names of the control groups, seen while there were any.
+    /// The names of the topmost control groups.
     groups: BTreeSet<String>,
 }
 
 impl Remains {
     pub fn of(data: &Path, inside: i32) -> Self {
-        let groups = groups_of_processes(&processes(data, &BTreeSet::new()));
-        Self { data: data.to_owned(), inside, groups }
+        let mut remains = Self { data: data.to_owned(), inside, groups: BTreeSet::new() };
+        // A server names its bridge sb-ID and its control groups sandbank-ID.
+        let ids = remains.devices();
+        let ids = ids.iter().filter_map(|device| device.strip_prefix("sb-"));
+        remains.groups = ids.map(|id| format!("sandbank-{id}")).collect();
+        remains
     }
 
     /// Everything there is now, a line each.
@@ -41,6 +45,13 @@ impl Remains {
         );
         list.extend(self.devices().into_iter().map(|device| format!("network device {device}")));
         list
+    }
+
+    fn mounts(&self) -> Vec<String> {
+        let data = self.data.to_string_lossy();
+        let all = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let ours = all.lines().filter(|line| line.contains(&*data));
+        ours.map(|line| format!("mount {line}")).collect()
     }
 
     /// The network devices but the loopback.
@@ -76,7 +87,7 @@ impl Remains {
             processes: processes.len(),
             namespaces: namespaces.len(),
             groups: control_groups(&self.groups).len(),
-            mounts: fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count(),
+            mounts: self.mounts().len(),
             devices: self.devices().len(),
             pods: fs::read_dir(self.data.join("pods")).map_or(0, Iterator::count),
             trash: fs::read_dir(self.data.join("trash")).map_or(0, Iterator::count),
@@ -115,17 +126,6 @@ fn processes(data: &Path, groups: &BTreeSet<String>) -> Vec<(i32, String)> {
         }
     }
     found
-}
-
-/// `sandbank-...` of the processes' control groups.
-fn groups_of_processes(processes: &[(i32, String)]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for (pid, _) in processes {
-        let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        let parts = text.split(['/', '\n', ':']).filter(|part| part.starts_with("sandbank-"));
-        names.extend(parts.map(str::to_owned));
-    }
-    names
 }
 
 /// All control groups with one of the names above them, of every hierarchy.

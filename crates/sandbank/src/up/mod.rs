@@ -59,6 +59,9 @@ pub struct UpArgs {
     /// How many pods may run at once [default: 500; with the fake runtime 100000]
     #[arg(long, value_name = "N")]
     pub max_pods: Option<u32>,
+    /// Run no controllers: `sandbank controller` runs beside this server
+    #[arg(long)]
+    pub no_controllers: bool,
 }
 
 /// Runs the server in the foreground until SIGTERM or Ctrl-C.
@@ -85,19 +88,18 @@ pub async fn run(global: &Global, args: UpArgs) -> Result<(), Error> {
     let stop = CancellationToken::new();
     let stop_serving = CancellationToken::new();
     let machine = machine::start(&dir, &args, client.clone(), &pods, &stop).await?;
-    let controllers = controllers::start(client, controllers::Options::default(), stop.clone());
-    let serving = tokio::spawn(server.clone().serve(
-        listener,
-        controllers.metrics().clone(),
-        stop_serving.clone(),
-    ));
+    let options = controllers::Options::default();
+    let numbers = options.metrics.clone();
+    let controllers =
+        (!args.no_controllers).then(|| controllers::start(client, options, stop.clone()));
+    let serving = tokio::spawn(server.clone().serve(listener, numbers, stop_serving.clone()));
     for path in &kubeconfigs {
         server.write_kubeconfig(path)?;
     }
     lock.record(Some(address))?;
     announce(&dir, address, &kubeconfigs, began)?;
 
-    let mut controllers = std::pin::pin!(controllers.finished());
+    let mut controllers = std::pin::pin!(finished(controllers, stop.clone()));
     let ended = tokio::select! {
         _ = terminated.recv() => None,
         _ = interrupted.recv() => None,
@@ -116,6 +118,20 @@ pub async fn run(global: &Global, args: UpArgs) -> Result<(), Error> {
     drop(lock);
     ended.context("the controllers stopped")?;
     served
+}
+
+/// Waits for the end of the controllers; without any, until `stop`.
+async fn finished(
+    controllers: Option<controllers::Running>,
+    stop: CancellationToken,
+) -> Result<(), controllers::RunError> {
+    match controllers {
+        Some(controllers) => controllers.finished().await,
+        None => {
+            stop.cancelled().await;
+            Ok(())
+        }
+    }
 }
 
 /// The data directory's own, and the one that was asked for.

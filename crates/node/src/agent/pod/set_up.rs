@@ -69,6 +69,10 @@ impl SetUpError {
 /// The size of `/dev/shm` that container engines give.
 const SHM_BYTES: u64 = 64 << 20;
 
+/// Processes and threads of one pod. A pod can't ask for a number, and without one a fork bomb takes every process id of the machine (32,768
+/// by default) and all other pods with it. Enough for a parallel build or a browser.
+const PIDS: u64 = 4096;
+
 /// Sets the pod up; answers its addresses.
 pub(crate) async fn set_up<R: Runtime>(
     context: &Context<R>,
@@ -175,20 +179,20 @@ async fn handler(client: &Client, spec: &PodSpec) -> Result<Option<String>, SetU
     class.map(|c| Some(c.handler)).ok_or_else(|| SetUpError::NoRuntimeClass(name.into()))
 }
 
-/// The pod as a whole is limited only if each of its containers is.
+/// The processor and memory of a pod as a whole are limited only if those of each of its containers are.
 fn limits(spec: &PodSpec) -> Limits {
     let each: Vec<Limits> = spec.containers.iter().map(schedule::limits).collect();
     let sum = |of: fn(&Limits) -> Option<u64>| -> Option<u64> {
         each.iter().map(of).try_fold(0u64, |sum, one| one.map(|one| sum.saturating_add(one)))
     };
     if spec.init_containers.as_ref().is_some_and(|list| !list.is_empty()) {
-        return Limits::default();
+        return Limits { pids: Some(PIDS), ..Limits::default() };
     }
     Limits {
         cpu_millis: sum(|l| l.cpu_millis),
         cpu_request_millis: sum(|l| Some(l.cpu_request_millis.unwrap_or(0))).filter(|n| *n > 0),
         memory_bytes: sum(|l| l.memory_bytes),
-        pids: None,
+        pids: Some(PIDS),
     }
 }
 
