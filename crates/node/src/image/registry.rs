@@ -157,8 +157,19 @@ async fn fetch(
     file.flush().await.map_err(ImageError::io("writing", &path))
 }
 
-fn refused(name: &str, reason: impl std::fmt::Display) -> ImageError {
-    ImageError::Registry { name: name.into(), reason: reason.to_string() }
+/// With the causes below the first word: that a request could not be sent says nothing about why.
+fn refused(name: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ImageError {
+    let error = error.into();
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let said = deeper.to_string();
+        if !reason.contains(&said) {
+            reason = format!("{reason}: {said}");
+        }
+        cause = deeper.source();
+    }
+    ImageError::Registry { name: name.into(), reason }
 }
 
 #[cfg(test)]
