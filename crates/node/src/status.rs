@@ -178,6 +178,14 @@ fn condition(
     }
 }
 
+/// A restart that is waited for was not made yet.
+fn restarts_made(slot: &Slot) -> u32 {
+    match slot.state {
+        State::Waiting { .. } | State::Starting => slot.restarts.saturating_sub(1),
+        State::Running { .. } | State::Ended(_) => slot.restarts,
+    }
+}
+
 fn container_status(slot: &Slot, container: &Container, uid: &str) -> ContainerStatus {
     let current = slot.container_id(uid);
     let (state, container_id) = match &slot.state {
@@ -222,7 +230,7 @@ fn container_status(slot: &Slot, container: &Container, uid: &str) -> ContainerS
             _ => slot.is_running() && slot.ready,
         },
         started: Some(slot.is_running() && slot.started),
-        restart_count: i32::try_from(slot.restarts).unwrap_or(i32::MAX),
+        restart_count: i32::try_from(restarts_made(slot)).unwrap_or(i32::MAX),
         ..ContainerStatus::default()
     }
 }

@@ -31,6 +31,10 @@ impl<R: Runtime> Life<R> {
                 })
             };
             slot.last = state(&status.last_state);
+            let waits = status.state.as_ref().is_some_and(|s| s.waiting.is_some());
+            if waits && slot.last.is_some() {
+                slot.restarts += 1;
+            }
             slot.attempt = slot.restarts;
             if let Some(ended) = state(&status.state) {
                 slot.state = State::Ended(ended);
@@ -63,7 +67,8 @@ impl<R: Runtime> Life<R> {
             let status = self.written.container_statuses.iter().flatten();
             let status = status.chain(self.written.init_container_statuses.iter().flatten());
             let before = status.into_iter().find(|s| s.name == name);
-            slot.restarts = before.map_or(0, |s| u32::try_from(s.restart_count).unwrap_or(0));
+            // Not the status's count: that may be one late, and an end that it has told of is noted once more below.
+            slot.restarts = container.setup.attempt;
             if container.exit.is_none() {
                 slot.last = slot.last.take().filter(|l| l.reason != "ContainerStatusUnknown");
             }
