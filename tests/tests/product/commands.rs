@@ -1,11 +1,14 @@
 //! The command line against a server with real containers: what it answers, its exit codes, and why things are as they are.
 
+use rustix::process::Signal;
+
 use crate::{
     crash::{POOL, pool_is_full},
     machine::{Machine, binary, finished, finished_with},
 };
 
 /// Exit codes, as `sandbank --help` lists them.
+const FAILED: i32 = 1;
 const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 3;
 const NOT_READY: i32 = 4;
@@ -46,7 +49,7 @@ spec: {warmPoolRef: {name: nobody-made-it}}
 
 #[test]
 fn the_verbs_answer_people_and_machines() {
-    let machine = Machine::with_server();
+    let mut machine = Machine::with_server();
     machine.apply(POOL);
     pool_is_full(&machine, "small", 2);
 
@@ -75,7 +78,7 @@ fn the_verbs_answer_people_and_machines() {
     machine.sandbank("release mine").refused(NOT_FOUND, &["mine"]);
 
     reasons(&machine);
-    without_a_server(&machine);
+    without_a_server(&mut machine);
 }
 
 fn reasons(machine: &Machine) {
@@ -90,7 +93,7 @@ fn reasons(machine: &Machine) {
     why("pool/small", &["small", "ready"]);
     why("pool/no-template", &["nobody-made-it"]);
     why("claim/no-pool", &["nobody-made-it"]);
-    why("pool/no-image", &["ImagePullBackOff", "127.0.0.1:9/nothing:1"]);
+    why("pool/no-image", &["ImagePull", "127.0.0.1:9/nothing:1", "Connection refused"]);
     why("pool/huge", &["Insufficient memory"]);
     machine.sandbank("why claim/nobody").refused(NOT_FOUND, &["nobody"]);
     machine.sandbank("why nonsense").refused(USAGE, &["claim/NAME"]);
@@ -103,17 +106,22 @@ fn reasons(machine: &Machine) {
     machine.sandbank("frobnicate").refused(USAGE, &["frobnicate"]);
 }
 
-fn without_a_server(machine: &Machine) {
-    let mut command = machine.command(binary());
-    let nothing = machine.path().join("nothing");
-    finished(command.arg("status").arg("--kubeconfig").arg(&nothing))
-        .refused(NO_SERVER, &["nothing"]);
+fn without_a_server(machine: &mut Machine) {
     for shell in ["bash", "zsh", "fish"] {
         assert!(machine.sandbank(&format!("completion {shell}")).ok().contains("sandbank"));
     }
     let script = machine.sandbank("completion bash").ok();
     finished_with(machine.command("bash").args(["-n"]), &script).ok();
     let crds = machine.sandbank("crds").ok();
-    finished_with(machine.command("kubectl").args(["apply", "--dry-run=server", "-f", "-"]), &crds)
-        .ok();
+    let mut dry = machine.command("kubectl");
+    finished_with(dry.args(["apply", "--dry-run=server", "-f", "-"]), &crds).ok();
+
+    machine.signal_server(Signal::TERM);
+    for verb in ["status", "pool ls", "claim --pool small", "why pool/small", "controller"] {
+        machine.sandbank(verb).refused(NO_SERVER, &["cannot reach the server", "sandbank up"]);
+    }
+    let mut command = machine.command(binary());
+    let nothing = machine.path().join("nothing");
+    let said = finished(command.arg("status").arg("--kubeconfig").arg(&nothing));
+    said.refused(FAILED, &["nothing", "sandbank up"]);
 }

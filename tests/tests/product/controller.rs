@@ -66,9 +66,3 @@ fn controllers_of_their_own_elect_a_leader_and_survive_its_death() {
     assert_eq!(end.code(), Some(0));
     eventually("a free lease", || leader(&machine).is_empty().then_some(()));
 }
-
-#[test]
-fn a_controller_without_a_server_says_so() {
-    let machine = Machine::new();
-    machine.sandbank("controller").refused(5, &["kubeconfig"]);
-}

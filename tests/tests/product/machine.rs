@@ -173,10 +173,9 @@ impl Machine {
     /// Waits for the end of the server.
     pub fn server_ended(&mut self) -> ExitStatus {
         let mut server = self.server.take().expect("a server runs");
-        let end = eventually_within(Duration::from_secs(20), "the end of the server", || {
+        eventually_within(Duration::from_secs(20), "the end of the server", || {
             server.child.try_wait().unwrap()
-        });
-        end
+        })
     }
 
     /// Runs a program to its end.

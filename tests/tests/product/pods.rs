@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::machine::{Machine, eventually};
+use crate::machine::{Listening, Machine, eventually};
 
 /// Pods that run.
 const RUNNING: &str = r#"
@@ -167,7 +167,20 @@ fn pods_get_what_they_ask_for_and_hear_why_not() {
     std::fs::create_dir(&folder).unwrap();
     let folder = folder.to_string_lossy().into_owned();
     machine.apply(&RUNNING.replace("FOLDER", &folder));
+    let mut states = Listening::to(machine.command("kubectl").args([
+        "get",
+        "pods",
+        "--watch",
+        "--output-watch-events",
+        "-o",
+        "jsonpath={.object.metadata.name} {.object.status.containerStatuses[0].state.waiting.reason}{'\\n'}",
+    ]));
+    states.until("the pods so far", |line| line.starts_with("env"));
     machine.apply(&FAILING.replace("FOLDER", &folder));
+    for reason in ["ErrImagePull", "ImagePullBackOff"] {
+        states.until(reason, |line| line == format!("absent {reason}"));
+    }
+    drop(states);
     machine.wait_ready("pod/env pod/several pod/limited");
 
     environment(&machine);
@@ -315,7 +328,6 @@ fn refusals(machine: &Machine) {
     let absent = container_says(machine, "absent", "ImagePullBackOff").to_string();
     assert!(absent.to_lowercase().contains("connection refused"), "with the reason: {absent}");
     event(machine, "absent", "Failed", "Failed to pull image");
-    event(machine, "absent", "Failed", "ErrImagePull");
     let typo = container_says(machine, "typo", "/no/such/command");
     assert_eq!(typo["containerStatuses"][0]["state"]["terminated"]["exitCode"], 128);
     event(machine, "typo", "Failed", "no such file or directory");
