@@ -85,7 +85,13 @@ pub(crate) fn validate(
 ) -> Result<(), ApiError> {
     let mut errors = metadata::validate(&served.kind, value, old);
     if let Some(schema) = &served.version().schema {
-        errors.extend(schema.validate(value, old));
+        for error in schema.validate(value, old) {
+            // The schema repeats what the rules of metadata say better.
+            let is_said = |said: &FieldError| said.path == error.path && said.kind == error.kind;
+            if error.path.is_none() || !errors.iter().any(is_said) {
+                errors.push(error);
+            }
+        }
     }
     // Built-in checks read fields by their type, which the schema has just vouched for.
     if errors.is_empty() && checks == Checks::All {

@@ -426,7 +426,7 @@ fn what_go_could_not_read_is_named_as_go_names_it() {
         (
             "/spec/containers/0/resources/requests/cpu",
             json!("lots"),
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+            "spec.containers.resources.requests.cpu: quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
         ),
     ] {
         let mut pod = pod();

@@ -66,7 +66,9 @@ fn check_scalar(
     path: &Path<'_>,
 ) -> Result<(), TypeMismatch> {
     if let Some(canonical) = schema.canonical {
-        return check_text(canonical, value);
+        // The real server quotes the text around the mistake; a path says the same to whoever wrote the object.
+        return check_text(canonical, value)
+            .map_err(|TypeMismatch(text)| TypeMismatch(format!("{path}: {text}")));
     }
     let fits = match (schema.ty, value) {
         (Type::Any, _)

@@ -5,6 +5,7 @@ mod event;
 mod lease;
 mod namespace;
 mod pod;
+mod probe;
 mod service;
 mod storage;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Hooks, default_to};
+use super::{Hooks, default_to, probe};
 use crate::rest::label_problem;
 use crate::schema::FieldError;
 use crate::schema::quantity::Quantity;
@@ -211,6 +211,13 @@ fn validate(pod: &Value, old: Option<&Value>) -> Vec<FieldError> {
                 .push(FieldError::duplicate(format!("spec.volumes[{index}].name"), (*name).into()));
         }
     }
+    for (index, volume) in spec["volumes"].as_array().into_iter().flatten().enumerate() {
+        let sources = volume.as_object().into_iter().flatten().filter(|(name, _)| *name != "name");
+        for (source, _) in sources.skip(1) {
+            let path = format!("spec.volumes[{index}].{source}");
+            errors.push(FieldError::forbidden(path, "may not specify more than 1 volume type"));
+        }
+    }
     let mut names: Vec<&str> = Vec::new();
     for list in ["initContainers", "containers"] {
         for (index, container) in spec[list].as_array().into_iter().flatten().enumerate() {
@@ -260,8 +267,16 @@ fn check_container(container: &Value, path: &str, volumes: &[&str], errors: &mut
         }
     }
     for (index, entry) in container["env"].as_array().into_iter().flatten().enumerate() {
-        if entry["name"].as_str().unwrap_or_default().is_empty() {
+        let name = entry["name"].as_str().unwrap_or_default();
+        if name.is_empty() {
             errors.push(FieldError::required(format!("{path}.env[{index}].name"), ""));
+        } else if !name.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=') {
+            let detail = "a valid environment variable name must consist only of printable ASCII characters other than '='";
+            errors.push(FieldError::invalid(
+                format!("{path}.env[{index}].name"),
+                name.into(),
+                detail,
+            ));
         }
         if !entry["value"].as_str().unwrap_or_default().is_empty() && entry["valueFrom"].is_object()
         {
@@ -270,18 +285,24 @@ fn check_container(container: &Value, path: &str, volumes: &[&str], errors: &mut
             errors.push(FieldError::invalid(path, "".into(), detail));
         }
     }
-    for (index, mount) in container["volumeMounts"].as_array().into_iter().flatten().enumerate() {
+    let mounts = container["volumeMounts"].as_array().map_or(&[][..], Vec::as_slice);
+    for (index, mount) in mounts.iter().enumerate() {
         let name = mount["name"].as_str().unwrap_or_default();
         if !volumes.contains(&name) {
             let path = format!("{path}.volumeMounts[{index}].name");
             let detail = "no volume of the pod has this name";
             errors.push(FieldError::invalid(path, name.into(), detail));
         }
-        if mount["mountPath"].as_str().unwrap_or_default().is_empty() {
+        let place = mount["mountPath"].as_str().unwrap_or_default();
+        if place.is_empty() {
             errors
                 .push(FieldError::required(format!("{path}.volumeMounts[{index}].mountPath"), ""));
+        } else if mounts[..index].iter().any(|other| other["mountPath"] == place) {
+            let path = format!("{path}.volumeMounts[{index}].mountPath");
+            errors.push(FieldError::invalid(path, place.into(), "must be unique"));
         }
     }
+    probe::check(container, path, errors);
     check_resources(&container["resources"], path, errors);
 }
 
