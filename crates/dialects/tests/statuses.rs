@@ -81,6 +81,12 @@ fn ready_of_a_sandbox() {
             "multiple Pods (2) are controlled by this Sandbox; refusing to choose or create a Pod",
         ),
         (Readiness::Error("boom".to_owned()), "False", "ReconcilerError", "Error seen: boom"),
+        (
+            Readiness::Invalid("create Pod: no image".to_owned()),
+            "False",
+            "InvalidConfiguration",
+            "create Pod: no image. It is tried again when the spec is edited",
+        ),
     ];
     for (readiness, status, reason, message) in table {
         let next = warm().next_status(&decided(readiness), "cluster.local", now());

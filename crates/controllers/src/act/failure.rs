@@ -14,7 +14,10 @@ pub enum WriteError {
     /// The name is taken (409).
     #[error("the name is taken: {0}")]
     AlreadyExists(String),
-    /// The server understood and said no (400, 403, 413, 422). Saying the same again changes nothing; an edit may.
+    /// What was written can't be such an object (400, 413, 422). Only an edit of what it was made from helps.
+    #[error("invalid: {0}")]
+    Invalid(String),
+    /// The server understood and said no (403: a quota, a webhook, a missing right). The same may be allowed later.
     #[error("refused: {0}")]
     Refused(String),
     /// The server is not able to answer now (429, 5xx). It may or may not have applied the write.
@@ -49,6 +52,7 @@ impl WriteError {
             (409, _) => WriteError::Conflict(message),
             (408 | 429, _) => WriteError::Unavailable(message),
             (code, _) if code >= 500 => WriteError::Unavailable(message),
+            (400 | 413 | 422, _) => WriteError::Invalid(message),
             // A 401 or a namespace that is going away is not cured by an edit of the object, but neither by saying it again at once.
             (_, _) => WriteError::Refused(message),
         }
@@ -61,6 +65,7 @@ impl WriteError {
             WriteError::Gone(_)
             | WriteError::Conflict(_)
             | WriteError::AlreadyExists(_)
+            | WriteError::Invalid(_)
             | WriteError::Refused(_)
             | WriteError::NotLeading
             | WriteError::Build(_) => true,
@@ -78,6 +83,7 @@ impl WriteError {
             WriteError::Gone(_) => "gone",
             WriteError::Conflict(_) => "conflict",
             WriteError::AlreadyExists(_) => "already_exists",
+            WriteError::Invalid(_) => "invalid",
             WriteError::Refused(_) => "refused",
             WriteError::Unavailable(_) => "unavailable",
             WriteError::TimedOut => "timed_out",
@@ -104,7 +110,7 @@ mod tests {
             (404, "NotFound", "gone", true),
             (409, "AlreadyExists", "already_exists", true),
             (409, "Conflict", "conflict", true),
-            (422, "Invalid", "refused", true),
+            (422, "Invalid", "invalid", true),
             (403, "Forbidden", "refused", true),
             (429, "TooManyRequests", "unavailable", false),
             (500, "InternalError", "unavailable", false),

@@ -11,6 +11,15 @@ use crate::kinds::Kind;
 use crate::subject::Subject;
 use dialects::pod::Pod;
 
+/// What became of a child that was to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// It is there.
+    Done,
+    /// Another object has its name; nothing that builds on the child may be made before that is looked at.
+    NameTaken,
+}
+
 impl Reconciler {
     /// Makes a child under the name the plan gave it. A name that is taken is not an error: what holds it is looked up and put into the index, and the subject is
     /// planned again from there. It may be our own, from an attempt whose answer was lost, or a stranger's that no watch of ours shows.
@@ -21,20 +30,20 @@ impl Reconciler {
         key: &Key,
         body: &Value,
         urgency: Urgency,
-    ) -> Result<(), Failure> {
+    ) -> Result<Made, Failure> {
         self.index.world().ledger.creating(subject, kind, key, self.clock.now());
         match self.writer.create(kind, &key.namespace, body, urgency).await {
             Ok(written) => {
                 let mut world = self.index.world();
                 let seen = world.seen_version(kind, key);
                 world.ledger.wrote(subject, kind, key, written.version, seen, self.clock.now());
-                Ok(())
+                Ok(Made::Done)
             }
             Err(WriteError::AlreadyExists(_)) => {
                 self.index.world().ledger.create_refused(subject, kind, key);
                 self.look_up_holder(kind, key).await?;
                 self.wake(subject.clone(), crate::queue::Priority::Urgent);
-                Ok(())
+                Ok(Made::NameTaken)
             }
             Err(source) => {
                 if source.is_certain() {

@@ -38,7 +38,12 @@ impl Reconciler {
     pub(super) async fn claim(self: &Arc<Self>, key: &Key) -> Result<Option<Timestamp>, Failure> {
         self.settle_lost_bind(key).await?;
         let done = self.serve(key).await;
-        if let Err(Failure::Write { source: WriteError::Refused(message), verb, kind, .. }) = &done
+        if let Err(Failure::Write {
+            source: WriteError::Refused(message) | WriteError::Invalid(message),
+            verb,
+            kind,
+            ..
+        }) = &done
         {
             self.tell_refusal(key, format!("Error seen: {verb} {kind}: {message}")).await;
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::backoff::Backoff;
 use engine::claim::Candidate;
+use engine::sandbox::Setback;
 use engine::{Key, Uid};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -31,6 +32,19 @@ pub(super) struct LostBind {
     pub patch: Value,
 }
 
+/// A write for a sandbox that was found invalid. It is not made again as long as the sandbox asks for the same.
+#[derive(Clone, Debug)]
+pub(super) struct InvalidWrite {
+    pub life: Uid,
+    pub generation: i64,
+    pub verb: &'static str,
+    pub kind: Kind,
+    pub key: Key,
+    pub message: String,
+    /// When it is made again all the same.
+    pub until: Instant,
+}
+
 /// What is remembered of a pool.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PoolNotes {
@@ -52,7 +66,8 @@ pub(super) struct Memory {
     lost_binds: Mutex<BTreeMap<Key, LostBind>>,
     pools: Mutex<BTreeMap<Key, PoolNotes>>,
     /// What went wrong with the writes for a sandbox, for its status.
-    errors: Mutex<BTreeMap<Key, String>>,
+    errors: Mutex<BTreeMap<Key, Setback>>,
+    invalid: Mutex<BTreeMap<Key, InvalidWrite>>,
     random: Mutex<fastrand::Rng>,
 }
 
@@ -63,6 +78,7 @@ impl Memory {
             lost_binds: Mutex::default(),
             pools: Mutex::default(),
             errors: Mutex::default(),
+            invalid: Mutex::default(),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
         }
     }
@@ -109,15 +125,26 @@ impl Memory {
         self.pools.lock().remove(key);
     }
 
-    pub(super) fn error(&self, sandbox: &Key) -> Option<String> {
+    pub(super) fn error(&self, sandbox: &Key) -> Option<Setback> {
         self.errors.lock().get(sandbox).cloned()
     }
 
-    pub(super) fn note_error(&self, sandbox: &Key, error: Option<String>) {
+    pub(super) fn note_error(&self, sandbox: &Key, error: Option<Setback>) {
+        if !matches!(error, Some(Setback::Invalid(_))) {
+            self.invalid.lock().remove(sandbox);
+        }
         match error {
             Some(error) => self.errors.lock().insert(sandbox.clone(), error),
             None => self.errors.lock().remove(sandbox),
         };
+    }
+
+    pub(super) fn invalid(&self, sandbox: &Key) -> Option<InvalidWrite> {
+        self.invalid.lock().get(sandbox).cloned()
+    }
+
+    pub(super) fn note_invalid(&self, sandbox: &Key, write: InvalidWrite) {
+        self.invalid.lock().insert(sandbox.clone(), write);
     }
 
     /// A name for a new sandbox of a pool.

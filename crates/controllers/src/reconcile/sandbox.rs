@@ -1,6 +1,7 @@
 //! One sandbox: its pod, its service, its volumes, its status.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dialects::condition::Condition;
 use dialects::pod::Pod;
@@ -8,11 +9,14 @@ use dialects::x_k8s::build::{pod, service, volume};
 use dialects::x_k8s::types::SandboxStatus;
 use dialects::x_k8s::{Sandbox, build, sandbox as dialect};
 use engine::Key;
-use engine::sandbox::{Ownership, PodView, Readiness, SandboxAction, SandboxPlan};
+use engine::sandbox::{Ownership, PodView, Readiness, SandboxAction, SandboxPlan, Setback};
 use engine::{Holder, Precondition, Uid};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::children::Made;
+use super::memory::InvalidWrite;
 use super::{Failure, Reconciler};
 use crate::act::{DeletePrecondition, Part, Propagation, Urgency, WriteError};
 use crate::events::{Note, Severity};
@@ -27,6 +31,10 @@ use crate::subject::Subject;
 /// A warm sandbox that has said nothing yet need not say "not yet" for this long: nobody waits for it, and if it gets ready meanwhile its status is written once
 /// instead of three times. Longer, and a pool that does not fill is explained late; shorter, and a refill of real containers costs twice the writes.
 const QUIET_START: SignedDuration = SignedDuration::from_secs(5);
+
+/// A write that was found invalid is made again so long after, although nothing was edited: it may have been a policy of the cluster that found it so, and nobody
+/// tells us when that changes. One refused write in ten minutes is nothing to a server.
+const INVALID_RECHECK: Duration = Duration::from_secs(600);
 
 /// A stranger's object that holds a name we need is looked at again this often: no watch tells us when it goes.
 const FOREIGN_RECHECK: SignedDuration = SignedDuration::from_secs(30);
@@ -58,8 +66,15 @@ impl Reconciler {
         let done = self.carry_out(&subject, &sandbox, &plan, urgency).await;
         let outcome = self.remember(key, done);
         let quiet = self.report(&subject, &sandbox, &plan, urgency, now).await?;
-        outcome?;
-        Ok([plan.wake_at, quiet, self.foreign_recheck(&sandbox, now)].into_iter().flatten().min())
+        let recheck = match outcome {
+            // An edit of the sandbox brings it back at once.
+            Err(Failure::Write { source: WriteError::Invalid(_), .. }) => {
+                self.memory.invalid(key).map(|known| self.timestamp_of(known.until))
+            }
+            other => other.map(|()| None)?,
+        };
+        let foreign = self.foreign_recheck(&sandbox, now);
+        Ok([plan.wake_at, quiet, recheck, foreign].into_iter().flatten().min())
     }
 
     /// A refused write becomes part of the status; other failures pass and are not worth showing.
@@ -68,7 +83,10 @@ impl Reconciler {
         let now = match &done {
             Ok(()) => None,
             Err(Failure::Write { source: WriteError::Refused(message), verb, kind, .. }) => {
-                Some(format!("{verb} {kind}: {message}"))
+                Some(Setback::Denied(format!("{verb} {kind}: {message}")))
+            }
+            Err(Failure::Write { source: WriteError::Invalid(message), verb, kind, .. }) => {
+                Some(Setback::Invalid(format!("{verb} {kind}: {message}")))
             }
             Err(_) => before.clone(),
         };
@@ -88,10 +106,47 @@ impl Reconciler {
         urgency: Urgency,
     ) -> Result<(), Failure> {
         for action in &plan.actions {
-            self.perform(subject, sandbox, action, urgency).await?;
+            self.refuse_known_invalid(sandbox, action)?;
+            let done = self.perform(subject, sandbox, action, urgency).await;
+            if let Err(Failure::Write { source: WriteError::Invalid(message), verb, kind, key }) =
+                &done
+            {
+                let write = InvalidWrite {
+                    life: sandbox.metadata.uid(),
+                    generation: sandbox.metadata.generation,
+                    verb,
+                    kind: *kind,
+                    key: key.clone(),
+                    message: message.clone(),
+                    until: Instant::now() + INVALID_RECHECK,
+                };
+                self.memory.note_invalid(subject.key(), write);
+            }
+            if done? == Made::NameTaken {
+                // What follows may build on it: a pod must not mount a stranger's volume.
+                return Ok(());
+            }
             tracing::debug!(%subject, ?action, "carried out");
         }
         Ok(())
+    }
+
+    /// Says again what the server said to the same write, without asking it.
+    fn refuse_known_invalid(
+        &self,
+        sandbox: &Sandbox,
+        action: &SandboxAction,
+    ) -> Result<(), Failure> {
+        let Some(known) = self.memory.invalid(&sandbox.metadata.key()) else { return Ok(()) };
+        let same = known.life == sandbox.metadata.uid()
+            && known.generation == sandbox.metadata.generation
+            && (known.verb, known.kind, &known.key) == target(action)
+            && Instant::now() < known.until;
+        if !same {
+            return Ok(());
+        }
+        let invalid = WriteError::Invalid(known.message);
+        Err(Failure::write(known.verb, known.kind, &known.key, invalid))
     }
 
     async fn perform(
@@ -100,19 +155,22 @@ impl Reconciler {
         sandbox: &Sandbox,
         action: &SandboxAction,
         urgency: Urgency,
-    ) -> Result<(), Failure> {
-        match action {
+    ) -> Result<Made, Failure> {
+        let done = match action {
             SandboxAction::CreateVolume(key) => {
-                let Some(template) = volume::template(sandbox, &key.name) else { return Ok(()) };
+                let Some(template) = volume::template(sandbox, &key.name) else {
+                    return Ok(Made::Done);
+                };
                 let body = volume::volume_claim(sandbox, template);
-                self.create_child(subject, Kind::Volume, key, &body, urgency).await
+                return self.create_child(subject, Kind::Volume, key, &body, urgency).await;
             }
             SandboxAction::CreatePod(key) => {
-                self.create_child(subject, Kind::Pod, key, &pod::pod(sandbox), urgency).await
+                let body = pod::pod(sandbox);
+                return self.create_child(subject, Kind::Pod, key, &body, urgency).await;
             }
             SandboxAction::CreateService(key) => {
-                self.create_child(subject, Kind::Service, key, &service::service(sandbox), urgency)
-                    .await
+                let body = service::service(sandbox);
+                return self.create_child(subject, Kind::Service, key, &body, urgency).await;
             }
             SandboxAction::AdoptVolume(key, p) => {
                 self.adopt(subject, sandbox, Kind::Volume, key, p, urgency).await
@@ -148,7 +206,8 @@ impl Reconciler {
                     .await;
                 or_gone(done).map_err(|source| Failure::write("delete", Kind::Sandbox, key, source))
             }
-        }
+        };
+        done.map(|()| Made::Done)
     }
 
     async fn adopt(
@@ -302,6 +361,25 @@ impl Reconciler {
     }
 }
 
+/// What an action writes, in the words of a failure.
+fn target(action: &SandboxAction) -> (&'static str, Kind, &Key) {
+    match action {
+        SandboxAction::CreateVolume(key) => ("create", Kind::Volume, key),
+        SandboxAction::CreatePod(key) => ("create", Kind::Pod, key),
+        SandboxAction::CreateService(key) => ("create", Kind::Service, key),
+        SandboxAction::AdoptVolume(key, _) => ("patch", Kind::Volume, key),
+        SandboxAction::AdoptPod(key, _) | SandboxAction::SyncPodMetadata(key, _) => {
+            ("patch", Kind::Pod, key)
+        }
+        SandboxAction::AdoptService(key, _) | SandboxAction::RepairService(key, _) => {
+            ("patch", Kind::Service, key)
+        }
+        SandboxAction::DeletePod(key, _) => ("delete", Kind::Pod, key),
+        SandboxAction::DeleteService(key, _) => ("delete", Kind::Service, key),
+        SandboxAction::DeleteSandbox(key, _) => ("delete", Kind::Sandbox, key),
+    }
+}
+
 fn is_stranger(sandbox: &Sandbox, child: &dialects::meta::Meta) -> bool {
     matches!(build::pod::ownership(sandbox, child), Ownership::Foreign | Ownership::Unowned)
 }
@@ -339,7 +417,7 @@ fn quiet_until(sandbox: &Sandbox, plan: &SandboxPlan, now: Timestamp) -> Option<
 pub(crate) fn view(
     world: &World,
     sandbox: &Sandbox,
-    error: Option<String>,
+    error: Option<Setback>,
 ) -> engine::sandbox::SandboxView {
     let key = sandbox.metadata.key();
     let uid = sandbox.metadata.uid();

@@ -53,7 +53,7 @@ impl Reconciler {
                             Urgency::Background,
                         )
                         .await
-                        .map(|()| None);
+                        .map(|_| None);
                 }
                 TemplateAction::RepairPolicy(key, _) => {
                     let patch = existing

@@ -8,11 +8,14 @@ use crate::condition::{Condition, find, merge};
 use crate::meta::Meta;
 use engine::sandbox::{
     ChildView, Drift, ExpiryPolicy, Finish, Mode, PodState, PodView, Readiness, SandboxView,
-    Scheduling, ServiceState, ServiceWish, Suspension, VolumeView,
+    Scheduling, ServiceState, ServiceWish, Setback, Suspension, VolumeView,
 };
 use engine::{Holder, Member, NodeName, Revision, Stage, Trouble, Uid, Verdict};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+/// The reason of a sandbox that asks for what can't be made.
+const INVALID: &str = "InvalidConfiguration";
 
 impl Sandbox {
     /// Its volumes.
@@ -90,6 +93,10 @@ impl Sandbox {
             {
                 Stage::Failed { message: ready.message.clone() }
             }
+            Some(ready) if ready.reason == INVALID => {
+                let kind = engine::TroubleKind::ConfigError;
+                Stage::Creating(Some(Trouble { kind, message: ready.message.clone() }))
+            }
             _ => Stage::Creating(trouble.or_else(|| self.scheduling_trouble())),
         }
     }
@@ -112,7 +119,7 @@ impl Sandbox {
         pods: Vec<PodView>,
         service: Option<ChildView>,
         volumes: impl Fn(&str) -> Option<ChildView>,
-        error: Option<String>,
+        error: Option<Setback>,
     ) -> SandboxView {
         let key = self.metadata.key();
         let volumes = self.volumes().iter().map(|template| {
@@ -260,6 +267,9 @@ fn ready(readiness: &Readiness, generation: i64) -> Condition {
             ),
         ),
         Readiness::Error(error) => (false, "ReconcilerError", format!("Error seen: {error}")),
+        Readiness::Invalid(error) => {
+            (false, INVALID, format!("{error}. It is tried again when the spec is edited"))
+        }
     };
     Condition::new("Ready", Verdict::of(holds), reason, message, generation)
 }

@@ -24,6 +24,11 @@ pub(super) fn replace(view: &PoolView, census: &Census, draft: &mut Draft, now: 
     let mut broken = Vec::new();
     let staying: Vec<Warm> = draft.staying(census).copied().collect();
     for warm in staying {
+        if is_hopeless(&warm) {
+            let why = "made from an older template, and it does not start";
+            draft.delete(warm.member, Reason::new(Code::Stale, why));
+            continue;
+        }
         match judge(view, &warm, now) {
             Judgement::Sound => {}
             Judgement::WatchUntil(deadline) => draft.wake(deadline),
@@ -45,6 +50,16 @@ pub(super) fn replace(view: &PoolView, census: &Census, draft: &mut Draft, now: 
     for (warm, why) in broken {
         draft.delete(warm.member, why);
     }
+}
+
+/// Made from a template that was edited since, and in trouble that an edit may have been the cure of: nobody gains from waiting for it, whatever the strategy.
+fn is_hopeless(warm: &Warm) -> bool {
+    let in_trouble = match &warm.member.stage {
+        Stage::Failed { .. } => true,
+        Stage::Creating(Some(trouble)) => !trouble.kind.is_waiting_for_a_place(),
+        Stage::Creating(None) | Stage::Available | Stage::Leaving => false,
+    };
+    in_trouble && !warm.is_fresh()
 }
 
 enum Judgement {

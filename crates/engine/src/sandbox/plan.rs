@@ -3,7 +3,7 @@
 use super::pods::{self, Pods};
 use super::view::{
     ExpiryPolicy, Finish, Ownership, PodPhase, Readiness, SandboxAction, SandboxPlan,
-    SandboxStatus, SandboxView, Scheduling, ServiceState, Suspension,
+    SandboxStatus, SandboxView, Scheduling, ServiceState, Setback, Suspension,
 };
 use super::{service, volumes};
 use crate::reason::{Code, Reason};
@@ -34,15 +34,21 @@ pub fn plan(view: &SandboxView, now: Timestamp) -> SandboxPlan {
         Pods::Several(_) => (ServiceState::NotNeeded, None),
         _ => service::settle(view, &mut actions, &mut reasons),
     };
-    let problems: Vec<String> = view
-        .error
-        .iter()
-        .cloned()
+    let (invalid, denied) = match &view.error {
+        Some(Setback::Invalid(message)) => (Some(message.clone()), None),
+        Some(Setback::Denied(message)) => (None, Some(message.clone())),
+        None => (None, None),
+    };
+    let problems: Vec<String> = denied
+        .into_iter()
         .chain(volume_problem)
         .chain(pod_problem)
         .chain(service_problem)
         .collect();
-    let error = (!problems.is_empty()).then(|| problems.join("; "));
+    // What only an edit helps comes first: waiting for the rest to pass would be in vain.
+    let error = invalid
+        .map(Readiness::Invalid)
+        .or_else(|| (!problems.is_empty()).then(|| Readiness::Error(problems.join("; "))));
     SandboxPlan {
         actions,
         status: status(view, &pods, service, error),
@@ -92,15 +98,14 @@ fn status(
     view: &SandboxView,
     pods: &Pods,
     service: ServiceState,
-    error: Option<String>,
+    error: Option<Readiness>,
 ) -> SandboxStatus {
     let pod = match pods {
         Pods::One(pod) => Some(*pod),
         Pods::Several(_) | Pods::None | Pods::Adoptable(_) | Pods::Foreign => None,
     };
     SandboxStatus {
-        readiness: error
-            .map_or_else(|| pods::readiness(view.mode, pods, service), Readiness::Error),
+        readiness: error.unwrap_or_else(|| pods::readiness(view.mode, pods, service)),
         suspension: pods::suspension(view.mode, pods),
         scheduling: pod
             .map(|pod| pod.scheduled.clone().map_or(Scheduling::Unreported, Scheduling::Reported)),

@@ -237,11 +237,11 @@ fn expiry() {
 #[test]
 fn errors_are_told_first() {
     let view = SandboxView {
-        error: Some("pods is forbidden".to_owned()),
+        error: Some(Setback::Denied("pods is forbidden".to_owned())),
         mode: Mode::Suspended,
         ..sandbox()
     };
     assert_eq!(verdict(&view), r#"[] Error("pods is forbidden")"#);
-    let view = SandboxView { error: Some("quota".to_owned()), ..sandbox() };
+    let view = SandboxView { error: Some(Setback::Denied("quota".to_owned())), ..sandbox() };
     assert_eq!(verdict(&view), r#"[CreatePod] Error("quota")"#);
 }

@@ -31,7 +31,16 @@ pub struct SandboxView {
     /// Its volumes, in the order of its spec.
     pub volumes: Vec<VolumeView>,
     /// What went wrong with the last writes for it, if something did.
-    pub error: Option<String>,
+    pub error: Option<Setback>,
+}
+
+/// What went wrong with a write for a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Setback {
+    /// It was not allowed, which may pass: a quota, a webhook, a right.
+    Denied(String),
+    /// The object could not be made of what the sandbox asks for; only an edit helps.
+    Invalid(String),
 }
 
 /// Whether a sandbox should run.
@@ -267,6 +276,8 @@ pub enum Readiness {
     MultiplePods(u32),
     /// A write for it failed, or something it needs belongs to somebody else.
     Error(String),
+    /// What it asks for can't be made until it is edited.
+    Invalid(String),
 }
 
 /// What the pod lacks.
