@@ -150,7 +150,7 @@ fn binding_a_warm_sandbox() {
     assert!(!after.metadata.annotations.contains_key(keys::SAFE_TO_EVICT));
     assert_eq!(after.metadata.labels.get("sandbox.users.io/team").map(String::as_str), Some("red"));
     assert_eq!(after.metadata.labels.get("app").map(String::as_str), Some("x"));
-    assert!(!after.metadata.labels.contains_key(keys::CLAIM_UID));
+    assert_eq!(after.metadata.labels.get(keys::CLAIM_UID).map(String::as_str), Some("uid-alice"));
 }
 
 #[test]

@@ -110,6 +110,10 @@ impl Wanted {
         if let Some(value) = own.get(keys::TEMPLATE_REF_HASH).filter(|_| of_pool || of_claim) {
             labels.insert(keys::TEMPLATE_REF_HASH.to_owned(), value.clone());
         }
+        // So that a network policy or a lookup can tell one claim's pod from the others.
+        if let Some(value) = own.get(keys::CLAIM_UID).filter(|_| of_claim) {
+            labels.insert(keys::CLAIM_UID.to_owned(), value.clone());
+        }
         if let Some(value) = own.get(keys::CREATED_BY) {
             labels
                 .insert(keys::CREATED_BY.to_owned(), keys::normalise_created_by(value).to_owned());
@@ -121,7 +125,7 @@ impl Wanted {
 /// A merge patch for what differs.
 fn changes(sandbox: &Sandbox, pod: &Meta) -> Option<Value> {
     let wanted = Wanted::of(sandbox);
-    let ours = [keys::POOL, keys::TEMPLATE_REF_HASH, keys::CREATED_BY];
+    let ours = [keys::POOL, keys::TEMPLATE_REF_HASH, keys::CLAIM_UID, keys::CREATED_BY];
     let labels =
         differences(&pod.labels, &wanted.labels, &propagated(pod, keys::PROPAGATED_LABELS), &ours);
     let lists = [keys::PROPAGATED_LABELS, keys::PROPAGATED_ANNOTATIONS];
