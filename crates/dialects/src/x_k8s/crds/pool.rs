@@ -86,10 +86,16 @@ fn update_strategy() -> Value {
                 },
             },
         },
-        "x-kubernetes-validations": [{
-            "rule": "!has(self.rollingUpdate) || (has(self.type) && self.type == 'RollingUpdate')",
-            "message": "rollingUpdate is only allowed with type RollingUpdate",
-        }],
+        "x-kubernetes-validations": [
+            {
+                "rule": "!has(self.rollingUpdate) || (has(self.type) && self.type == 'RollingUpdate')",
+                "message": "rollingUpdate is only allowed with type RollingUpdate",
+            },
+            {
+                "rule": "!has(self.rollingUpdate) || !has(self.rollingUpdate.maxUnavailable) || !has(self.rollingUpdate.maxSurge) || !(self.rollingUpdate.maxUnavailable in [0, '0%']) || !(self.rollingUpdate.maxSurge in [0, '0%'])",
+                "message": "maxUnavailable and maxSurge can't both be zero: nothing could ever be replaced. Raise one of them",
+            },
+        ],
     })
 }
 

@@ -31,7 +31,7 @@ pub(super) fn name_ref(about: &str) -> Value {
         "type": "object",
         "description": about,
         "required": ["name"],
-        "properties": {"name": {"type": "string", "description": "Its name, in the same namespace."}},
+        "properties": {"name": {"type": "string", "minLength": 1, "description": "Its name, in the same namespace."}},
     })
 }
 
@@ -56,7 +56,7 @@ pub(super) fn blueprint(volumes_about: &str) -> serde_json::Map<String, Value> {
                         "annotations": pairs("Annotations for the pod."),
                     },
                 },
-                "spec": described("PodSpec", "The spec of the pod, as in core/v1."),
+                "spec": pod_spec(),
             },
         },
         "volumeClaimTemplates": volume_claim_templates(volumes_about),
@@ -71,6 +71,13 @@ pub(super) fn blueprint(volumes_about: &str) -> serde_json::Map<String, Value> {
     }
 }
 
+/// The spec of a pod. One without containers could never run, and nobody would say so before it is made.
+fn pod_spec() -> Value {
+    let mut spec = described("PodSpec", "The spec of the pod, as in core/v1.");
+    spec["properties"]["containers"]["minItems"] = json!(1);
+    spec
+}
+
 /// A list of volume claims to make.
 pub(super) fn volume_claim_templates(about: &str) -> Value {
     json!({
@@ -79,13 +86,14 @@ pub(super) fn volume_claim_templates(about: &str) -> Value {
         "description": about,
         "items": {
             "type": "object",
-            "required": ["spec"],
+            "required": ["metadata", "spec"],
             "properties": {
                 "metadata": {
                     "type": "object",
                     "description": "The name of the volume, and labels and annotations for its claim.",
+                    "required": ["name"],
                     "properties": {
-                        "name": {"type": "string", "description": "The name under which the pod mounts it."},
+                        "name": {"type": "string", "minLength": 1, "description": "The name under which the pod mounts it."},
                         "labels": pairs("Labels for the claim."),
                         "annotations": pairs("Annotations for the claim."),
                     },
