@@ -24,6 +24,7 @@ pub mod log;
 mod logs;
 pub mod net;
 mod oci_config;
+mod private;
 mod probe;
 mod quantity;
 pub mod runtime;

@@ -56,6 +56,27 @@ async fn a_command_in_a_container_is_the_container_s_user_in_its_folder_with_its
 }
 
 #[tokio::test]
+async fn nothing_that_the_agent_inherited_is_open_in_a_container() {
+    let mut machine = Machine::new().await;
+    // A folder of the machine that whoever started us left open, as a careless shell does.
+    let root = std::fs::File::open("/").expect("it is there");
+    let left = rustix::io::fcntl_dupfd_cloexec(&root, 60).expect("a high number");
+    rustix::io::fcntl_setfd(&left, rustix::io::FdFlags::empty()).expect("it is ours");
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    drop(left);
+    let setup = machine.container(&pod, "main", "ls /proc/self/fd; sleep 1000");
+    machine.runtime.start_container(setup.clone()).await.expect("a container");
+    // The listing itself needs one, the fourth.
+    let (command, _, _) = machine.run(&setup.id, "ls /proc/self/fd").await;
+    assert_eq!(command, "0\n1\n2\n3\n");
+    eventually("the container lists its own", async || log_lines(&setup.log).len() >= 4).await;
+    let first: Vec<String> = (0..4).map(|number| format!("stdout F {number}")).collect();
+    assert_eq!(log_lines(&setup.log), first);
+    machine.clear().await;
+}
+
+#[tokio::test]
 async fn a_command_s_streams_are_separate_and_its_exit_code_is_its_own() {
     let mut machine = Machine::new().await;
     let pod = machine.pod();

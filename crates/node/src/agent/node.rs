@@ -1,6 +1,6 @@
 //! The node's public entry: starts everything, and stops it.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use kube::Client;
@@ -15,7 +15,7 @@ use super::{
     recorder::Recorder,
     register,
 };
-use crate::{image::ImageStore, oci_config, runtime::Runtime, volume};
+use crate::{image::ImageStore, oci_config, private, runtime::Runtime, volume};
 
 /// What was thrown away is deleted this often. Deleting stalls other disk work, so it is done rarely and by one thread.
 const EMPTY_TRASH: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ impl Node {
     ) -> Result<Self, NodeError> {
         for part in ["pods", "trash", "volumes"] {
             let path = options.data_dir.join(part);
-            fs::create_dir_all(&path).map_err(|source| NodeError::Folder {
+            private::folder(&path).map_err(|source| NodeError::Folder {
                 attempted: "making",
                 path,
                 source,

@@ -128,6 +128,7 @@ impl ImageStore {
     /// The same, with further paths that the `host` image must not show.
     pub fn open_hiding(data_dir: &Path, private: &[PathBuf]) -> Result<Self, ImageError> {
         let dir = data_dir.join("images");
+        crate::private::folder(&dir).map_err(ImageError::io("making", &dir))?;
         for part in ["layers", "records", "tmp", "trash", "host"] {
             let path = dir.join(part);
             fs::create_dir_all(&path).map_err(ImageError::io("making", &path))?;

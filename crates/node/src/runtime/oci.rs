@@ -162,7 +162,7 @@ struct Found {
 
 fn scan(config: &OciConfig) -> Result<(Group, Vec<Found>), RuntimeError> {
     let groups = Group::base(&config.group).map_err(|e| failed("make the control groups", e))?;
-    fs::create_dir_all(&config.pods).map_err(|e| failed("make the folder of pods", e))?;
+    crate::private::folder(&config.pods).map_err(|e| failed("make the folder of pods", e))?;
     let entries = fs::read_dir(&config.pods).map_err(|e| failed("read the folder of pods", e))?;
     let mut found = Vec::new();
     for entry in entries.flatten() {

@@ -13,6 +13,7 @@ use std::{
 use rustix::{
     fs::{Mode, OFlags},
     mount::{MountFlags, MountPropagationFlags, UnmountFlags},
+    process::DumpableBehavior,
     thread::UnshareFlags,
 };
 
@@ -30,6 +31,10 @@ const OWN_GROUP: &str = "_shim";
 
 /// The pod and the socket on which its agent will call.
 pub(super) fn boot() -> io::Result<(Pod, UnixListener)> {
+    // What is forked here stands in a container's process namespace for a moment before it becomes the container's program, and still holds our descriptors
+    // then. Not dumpable, it can neither be traced nor be looked into through /proc by whoever runs there; exec ends that.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    close_inherited()?;
     // Standard input is the agent's end of a pair of sockets; afterwards it is nothing.
     let agent = UnixStream::from(rustix::io::dup(io::stdin().as_fd())?);
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
@@ -48,6 +53,27 @@ pub(super) fn boot() -> io::Result<(Pod, UnixListener)> {
         }
     }
     made
+}
+
+/// Closes what whoever started the agent left open, and the agent handed on without knowing. A folder of the machine among it would be a way out of every
+/// container that inherits it.
+fn close_inherited() -> io::Result<()> {
+    let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 2)
+        .collect();
+    for number in open {
+        // The folder that was just read was one of them.
+        if fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_err() {
+            continue;
+        }
+        #[allow(unsafe_code, reason = "the call itself; the argument is below")]
+        // SAFETY: the process has just begun and has opened nothing but its standard streams, so nobody owns these.
+        unsafe {
+            rustix::io::close(number);
+        }
+    }
+    Ok(())
 }
 
 fn set_up(boot: Boot, network: OwnedFd) -> io::Result<(Pod, UnixListener)> {

@@ -1,1 +1,0 @@
-//! The crate `executor` of sandbank; see ARCHITECTURE.md.
