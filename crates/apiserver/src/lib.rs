@@ -24,7 +24,9 @@ pub mod tls;
 
 mod clock;
 mod convert;
+mod definitions;
 mod expiry;
+mod finalizers;
 mod gc;
 mod kinds;
 mod namespaces;

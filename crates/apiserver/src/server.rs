@@ -19,12 +19,12 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Attributes, Identity};
 use crate::clock::{Clock, Ids};
 use crate::convert::Converter;
-use crate::kinds::{Known, Registry, definitions};
+use crate::kinds::{Known, Registry};
 use crate::rest::{self, ResourcePath};
 use crate::status::ApiError;
 use crate::store::{OpenError, Store, StoreOptions};
 use crate::streams::{PodStreams, Streaming};
-use crate::{expiry, gc, in_process, namespaces};
+use crate::{definitions, expiry, gc, in_process, namespaces};
 
 /// What every part of the server works with.
 #[derive(Clone)]

@@ -297,6 +297,12 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
     }
 
+    /// A new object of a custom kind whose definition is being deleted.
+    pub fn definition_terminating() -> Self {
+        let message = "create not allowed while custom resource definition is terminating";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message)
+    }
+
     /// No format that the client accepts can be served.
     pub fn not_acceptable(offered: &[&str]) -> Self {
         let message =

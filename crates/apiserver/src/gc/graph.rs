@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    finalizers::{FOREGROUND, ORPHAN},
     object::{Key, Meta, Object, OwnerReference, Revision},
-    rest::{FOREGROUND, ORPHAN},
 };
 
 /// A uid as a number: 16 bytes instead of 60, of which there are two for each object.

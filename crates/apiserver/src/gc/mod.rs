@@ -143,9 +143,9 @@ async fn delete(api: &Api, subject: &Subject, foreground: bool) -> Result<(), Ap
     // What the object's own maker asked for stands.
     let propagation = if foreground {
         Propagation::Foreground
-    } else if asked_for(crate::rest::ORPHAN) {
+    } else if asked_for(crate::finalizers::ORPHAN) {
         Propagation::Orphan
-    } else if asked_for(crate::rest::FOREGROUND) {
+    } else if asked_for(crate::finalizers::FOREGROUND) {
         Propagation::Foreground
     } else {
         Propagation::Background

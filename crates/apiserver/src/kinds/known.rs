@@ -47,7 +47,7 @@ impl Known {
     }
 
     /// Serves a definition just before it is established: who reads that it is may use it at once.
-    pub(super) fn admit(&mut self, api: &Api, definition: &Object) {
+    pub(crate) fn admit(&mut self, api: &Api, definition: &Object) {
         let meta = definition.meta();
         if self.0.contains_key(&meta.name) {
             return;

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::options::{Effectiveness, WriteOptions};
 use super::prepare::{self, Checks};
 use crate::clock::rfc3339_seconds;
-use crate::kinds::{Generation, Served, Status};
+use crate::kinds::{Generation, Served, Source, Status, definitions};
 use crate::object::{Key, Object, ResourceId};
 use crate::schema::decode::Decoded;
 use crate::server::Api;
@@ -128,6 +128,10 @@ async fn store(
     if served.is_namespaced() {
         requires.push(Require::Alive(namespace_key(&namespace)));
     }
+    // Or an object could slip in behind the last look at what a definition that goes still has, and outlive its kind.
+    if let Source::Custom { definition, .. } = &served.kind.source {
+        requires.push(Require::Alive(definition_key(definition)));
+    }
     if options.effectiveness == Effectiveness::DryRun {
         for require in &requires {
             if let Require::Alive(wanted) = require
@@ -153,8 +157,15 @@ pub(crate) fn namespace_key(namespace: &str) -> Key {
     Key::new(ResourceId::new("", "namespaces"), "", namespace)
 }
 
+fn definition_key(definition: &str) -> Key {
+    Key::new(definitions::resource(), "", definition)
+}
+
 fn refusal(api: &Api, served: &Served, name: &str, error: WriteError) -> ApiError {
     match &error {
+        WriteError::NotAlive(key) if key.resource == definitions::resource() => {
+            ApiError::definition_terminating()
+        }
         WriteError::NotAlive(key) if api.store.get(key).is_some() => {
             ApiError::namespace_terminating(&served.named(name), &key.name)
         }

@@ -10,20 +10,12 @@ use super::call::{self, Call};
 use super::options::{DeleteOptions, Propagation, parse_revision};
 use super::update::{counts_generations, nothing_holds};
 use crate::clock::rfc3339_seconds;
+use crate::finalizers::{DEFINITION_CLEANUP, FOREGROUND, ORPHAN};
 use crate::kinds::Served;
 use crate::object::{Draft, Key, Object};
 use crate::server::Api;
 use crate::status::ApiError;
 use crate::store::{Operation, WriteError};
-
-/// Holds an object until its dependents are gone; the collector takes it away.
-pub(crate) const FOREGROUND: &str = "foregroundDeletion";
-
-/// Holds an object until its dependents have forgotten it; the collector takes it away.
-pub(crate) const ORPHAN: &str = "orphan";
-
-/// Holds a definition until its objects are gone.
-pub(crate) const DEFINITION_CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// Namespaces that the cluster can't be without.
 const LASTING_NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];

@@ -32,7 +32,7 @@ use axum::response::Response;
 use http::{Method, Request, StatusCode};
 
 pub(crate) use create::{create_decoded, namespace_key};
-pub(crate) use delete::{DEFINITION_CLEANUP, Deleted, FOREGROUND, ORPHAN, delete_object};
+pub(crate) use delete::{Deleted, delete_object};
 pub(crate) use metadata::{label_problem, subdomain_problem};
 pub(crate) use options::{
     DeleteOptions, Effectiveness, FieldValidation, Propagation, WriteOptions,

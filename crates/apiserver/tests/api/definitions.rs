@@ -270,3 +270,27 @@ async fn a_changed_definition_shows_in_old_objects_and_ends_watches() {
     assert_eq!(object["spec"]["size"], "large", "defaults reach what was stored before them");
     assert_eq!(get(&server, WIDGETS).await.expect(200)["items"][0]["spec"]["size"], "large");
 }
+
+#[tokio::test]
+async fn nothing_is_created_any_more_once_its_definition_is_being_deleted() {
+    let server = TestServer::start().await;
+    define(&server, &widgets()).await;
+    let mut held = widget("held");
+    held["metadata"]["finalizers"] = json!(["demo.example.com/hold"]);
+    post(&server, WIDGETS, &held).await.expect(201);
+    let uri = format!("{DEFINITIONS}/widgets.demo.example.com");
+    delete(&server, &uri, &json!({})).await.expect(200);
+    post(&server, WIDGETS, &widget("late")).await.refused(
+        405,
+        "MethodNotAllowed",
+        "create not allowed while custom resource definition is terminating",
+    );
+    // What is there can still be changed, or it could never let go.
+    let mut gone =
+        Events::open(&server, &format!("{DEFINITIONS}?watch=true&resourceVersion=0")).await;
+    merge(&server, &format!("{WIDGETS}/held"), &json!({"metadata": {"finalizers": null}}))
+        .await
+        .expect(200);
+    while gone.brief().await != "DELETED widgets.demo.example.com" {}
+    assert_eq!(get(&server, WIDGETS).await.code, 404);
+}
