@@ -6,14 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The only arrows between our crates. `tests` and `bench` may use all of them, and nobody uses those two.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 6] = [
     ("engine", &[]),
     ("dialects", &["engine"]),
-    ("controllers", &["dialects", "engine", "executor"]),
+    ("controllers", &["dialects", "engine"]),
     ("apiserver", &[]),
     ("node", &[]),
-    ("executor", &[]),
-    ("sandbank", &["engine", "dialects", "controllers", "apiserver", "node", "executor"]),
+    ("sandbank", &["engine", "dialects", "controllers", "apiserver", "node"]),
 ];
 
 /// What the tests of every crate may use besides: the embedded server, to have something to talk to.
