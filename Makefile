@@ -31,7 +31,8 @@ build: ## the binary, optimised
 	cargo build --release -p sandbank
 
 bench: ## the measurements of bench/, with their conditions
-	cargo run --release -p sandbank-bench
+	cargo build --release --quiet -p sandbank -p sandbank-bench
+	cargo run --release --quiet -p sandbank-bench
 
 simulate: ## play SEEDS=n histories of the real controllers under faults
 	cargo run --release --quiet -p sandbank-tests --bin simulate -- $(SEEDS)

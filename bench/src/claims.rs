@@ -1,0 +1,251 @@
+//! Claims: from before the POST to Ready in a watch, alone, at a steady rate and all at once; and what one costs the controllers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::caller::Caller;
+use crate::figures::{Figures, Latencies, Unit};
+use crate::stage::{CLAIMS, POOLS, Stage, until_full};
+use crate::watchers::Watcher;
+
+/// Claims one after another.
+const ALONE: usize = 100;
+/// The pool they are taken from.
+const ALONE_POOL: u32 = 20;
+
+/// Claims a second, and the pools that stand them: a refill takes about 50 ms and each claim is given back at once.
+const RATES: [(u32, u32); 2] = [(50, 100), (200, 400)];
+/// How long each rate is kept up.
+const STEADY: Duration = Duration::from_secs(8);
+
+/// Claims all at once, from a full pool of as many.
+const BURST: usize = 2000;
+/// Of these, so many are sent at once.
+const IN_FLIGHT: usize = 64;
+
+/// Everything about claims, on a server of its own for each.
+pub async fn measure(way: &str, stage: Stage) -> anyhow::Result<Figures> {
+    let mut figures = Figures::default();
+    stage.template("plain").await?;
+    stage.full_pool("alone", "plain", ALONE_POOL).await?;
+    alone(&mut figures, way, &stage, ALONE, ALONE_POOL).await?;
+    for (rate, replicas) in RATES {
+        let pool = format!("steady-{rate}");
+        stage.full_pool(&pool, "plain", replicas).await?;
+        steady(&mut figures, way, &stage, rate, &pool).await?;
+    }
+    stage.full_pool("burst", "plain", BURST as u32).await?;
+    burst(&mut figures, way, &stage).await?;
+    stage.end().await?;
+    Ok(figures)
+}
+
+/// One after another, each from a full pool; then what they cost.
+pub async fn alone(
+    figures: &mut Figures,
+    way: &str,
+    stage: &Stage,
+    count: usize,
+    replicas: u32,
+) -> anyhow::Result<()> {
+    let caller = stage.caller().await?;
+    let pools = Watcher::open(&caller, POOLS).await?;
+    let claims = Watcher::open(&caller, CLAIMS).await?;
+    let before = Costs::read(&stage.metrics().await?);
+    let (mut answered, mut ready) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        until_full(&pools, "alone", replicas).await?;
+        let claim = Claim::make(&caller, &claims, "alone", format!("alone-{number}")).await?;
+        answered.push(claim.answered);
+        ready.push(claim.ready);
+    }
+    until_full(&pools, "alone", replicas).await?;
+    let after = Costs::read(&stage.metrics().await?);
+    let row = format!("alone, {way}");
+    figures.add_latencies(&row, &Latencies::of(ready), Unit::Ms);
+    let answered = Latencies::of(answered);
+    figures.add(&row, "POST answered, p50", answered.rank(50, Unit::Ms), Unit::Ms);
+    for (what, cost) in after.since(&before) {
+        figures.add(format!("{what}, {way}"), "for each claim", cost / count as f64, Unit::Count);
+    }
+    for number in 0..count {
+        caller.call(Method::DELETE, &format!("{CLAIMS}/alone-{number}"), "").await?;
+    }
+    claims.until("no claim is left", |scene| scene.present.is_empty()).await
+}
+
+/// So many a second whatever becomes of the earlier ones; each is given back when it is ready.
+async fn steady(
+    figures: &mut Figures,
+    way: &str,
+    stage: &Stage,
+    rate: u32,
+    pool: &str,
+) -> anyhow::Result<()> {
+    let caller = stage.caller().await?;
+    let claims = Arc::new(Watcher::open(&caller, CLAIMS).await?);
+    let callers = stage.callers(8).await?;
+    let mut tasks = JoinSet::new();
+    let began = Instant::now();
+    for number in 0..rate * STEADY.as_secs() as u32 {
+        // Latency counts from when it was due: a client that is late has made its claim wait.
+        let due = began + Duration::from_secs_f64(f64::from(number) / f64::from(rate));
+        tokio::time::sleep_until(due.into()).await;
+        let caller = callers[number as usize % callers.len()].clone();
+        let (claims, pool) = (claims.clone(), pool.to_owned());
+        tasks.spawn(async move {
+            let name = format!("{pool}-{number}");
+            let late = due.elapsed();
+            let claim = Claim::make(&caller, &claims, &pool, name.clone()).await?;
+            caller.call(Method::DELETE, &format!("{CLAIMS}/{name}"), "").await?;
+            anyhow::Ok((claim.ready + late, claim.is_warm))
+        });
+    }
+    let mut each = Vec::new();
+    let mut warm = 0;
+    while let Some(task) = tasks.join_next().await {
+        let (ready, is_warm) = task??;
+        each.push(ready);
+        warm += usize::from(is_warm);
+    }
+    let row = format!("{rate} a second, {way}");
+    let share = 100.0 * warm as f64 / each.len() as f64;
+    let reached = each.len() as f64 / began.elapsed().as_secs_f64();
+    figures.add_latencies(&row, &Latencies::of(each), Unit::Ms);
+    figures.add(&row, "reached", reached, Unit::PerSecond);
+    figures.add(&row, "warm", share, Unit::Percent);
+    claims.until("no claim is left", |scene| scene.present.is_empty()).await
+}
+
+/// As many as a full pool has, as fast as they can be sent.
+async fn burst(figures: &mut Figures, way: &str, stage: &Stage) -> anyhow::Result<()> {
+    let caller = stage.caller().await?;
+    let claims = Arc::new(Watcher::open(&caller, CLAIMS).await?);
+    let mut tasks = JoinSet::new();
+    let callers = stage.callers(IN_FLIGHT).await?;
+    let began = Instant::now();
+    for (worker, caller) in callers.into_iter().enumerate() {
+        let claims = claims.clone();
+        tasks.spawn(async move {
+            let mut each = Vec::new();
+            for number in (worker..BURST).step_by(IN_FLIGHT) {
+                let name = format!("burst-{number}");
+                each.push(Claim::make(&caller, &claims, "burst", name).await?);
+            }
+            anyhow::Ok(each)
+        });
+    }
+    let mut each = Vec::new();
+    while let Some(task) = tasks.join_next().await {
+        each.append(&mut task??);
+    }
+    let took = began.elapsed().as_secs_f64();
+    let row = format!("2,000 from a full pool, 64 at once, {way}");
+    let warm = each.iter().filter(|claim| claim.is_warm).count();
+    let ready = Latencies::of(each.iter().map(|claim| claim.ready).collect());
+    figures.add_latencies(&row, &ready, Unit::Ms);
+    figures.add(&row, "reached", each.len() as f64 / took, Unit::PerSecond);
+    figures.add(&row, "warm", 100.0 * warm as f64 / each.len() as f64, Unit::Percent);
+    Ok(())
+}
+
+/// A claim that got its sandbox.
+struct Claim {
+    /// From before the POST to its answer.
+    answered: Duration,
+    /// From before the POST to Ready in the watch.
+    ready: Duration,
+    /// Whether the sandbox was the pool's: one made for a claim has the claim's name.
+    is_warm: bool,
+}
+
+impl Claim {
+    async fn make(
+        caller: &Caller,
+        claims: &Watcher,
+        pool: &str,
+        name: String,
+    ) -> anyhow::Result<Self> {
+        let claim = json!({
+            "apiVersion": "extensions.agents.x-k8s.io/v1beta1", "kind": "SandboxClaim",
+            "metadata": {"name": name}, "spec": {"warmPoolRef": {"name": pool}},
+        });
+        let arrival = claims.expect(&name);
+        let asked = Instant::now();
+        caller.create(CLAIMS, &claim).await?;
+        let answered = asked.elapsed();
+        let seen = arrival.seen().await?;
+        Ok(Self { answered, ready: seen.at.duration_since(asked), is_warm: seen.sandbox != name })
+    }
+}
+
+/// Counters of the controllers.
+struct Costs(BTreeMap<String, f64>);
+
+impl Costs {
+    /// From the text of their metrics: writes by verb and kind, looks by subject.
+    fn read(metrics: &str) -> Self {
+        let mut costs = BTreeMap::new();
+        for line in metrics.lines() {
+            let Some((series, value)) = line.rsplit_once(' ') else { continue };
+            let Some((name, labels)) = series.split_once('{') else { continue };
+            let label = |wanted: &str| {
+                let (_, rest) = labels.split_once(&format!("{wanted}=\""))?;
+                rest.split('"').next()
+            };
+            let what = match name {
+                "sandbank_api_writes_total" => {
+                    label("verb").zip(label("kind")).map(|(v, k)| format!("writes: {v} {k}"))
+                }
+                "sandbank_reconciles_total" => label("subject").map(|s| format!("looks at a {s}")),
+                _ => None,
+            };
+            if let (Some(what), Ok(value)) = (what, value.parse::<f64>()) {
+                *costs.entry(what).or_default() += value;
+            }
+        }
+        Self(costs)
+    }
+
+    /// What was added, with the sum of all writes.
+    fn since(&self, before: &Self) -> Vec<(String, f64)> {
+        let mut added: Vec<(String, f64)> = Vec::new();
+        let mut writes = 0.0;
+        for (what, now) in &self.0 {
+            let new = now - before.0.get(what).copied().unwrap_or_default();
+            if what.starts_with("writes") {
+                writes += new;
+            }
+            if new > 0.0 {
+                added.push((what.clone(), new));
+            }
+        }
+        added.push(("writes of the controllers, claim and refill".to_owned(), writes));
+        added
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_are_read_from_metrics() {
+        let before = "sandbank_api_writes_total{verb=\"Create\",kind=\"Pod\",result=\"ok\"} 1\n";
+        let after = "sandbank_api_writes_total{verb=\"Create\",kind=\"Pod\",result=\"ok\"} 3\n\
+                     sandbank_api_writes_total{verb=\"Create\",kind=\"Pod\",result=\"gone\"} 1\n\
+                     sandbank_reconciles_total{subject=\"claim\"} 5\nother{subject=\"claim\"} 9\n";
+        let added = Costs::read(after).since(&Costs::read(before));
+        let expected = [
+            ("looks at a claim".to_owned(), 5.0),
+            ("writes: Create Pod".to_owned(), 3.0),
+            ("writes of the controllers, claim and refill".to_owned(), 3.0),
+        ];
+        assert_eq!(added, expected);
+    }
+}
