@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures::{StreamExt, pin_mut};
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 /// How the machine behaves.
@@ -55,6 +55,9 @@ impl Default for NodeTemper {
         }
     }
 }
+
+/// The name of the machine.
+const NODE: &str = "machine";
 
 /// A pod whose image has this word never becomes ready; the story of a broken template.
 pub const BROKEN_IMAGE: &str = "broken";
@@ -152,6 +155,10 @@ async fn start(
         let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "status": status}));
         let _ = api.patch_status(&name, &PatchParams::default(), &patch).await;
     };
+    // A pod without a node has no kubelet that could end it gracefully, and vanishes at once when it is deleted.
+    let binding = json!({"metadata": {"name": name}, "target": {"kind": "Node", "name": NODE}});
+    let post = PostParams::default();
+    let _ = api.create_subresource::<Value, Value>("binding", &name, &post, &binding).await;
     tokio::time::sleep(wait).await;
     match fate {
         Fate::Ready => report("Running", "True").await,

@@ -34,7 +34,7 @@ pub fn tell(change: &Change) -> String {
 }
 
 /// Milliseconds as seconds.
-pub fn seconds(millis: u64) -> f64 {
+fn seconds(millis: u64) -> f64 {
     std::time::Duration::from_millis(millis).as_secs_f64()
 }
 

@@ -147,6 +147,21 @@ impl User {
         self.merge(&self.sandboxes(), name, patch).await
     }
 
+    /// Gives a sandbox to a claim, as another controller would that knows of nothing.
+    pub async fn take_by_hand(&self, sandbox: &str, claim: &str) -> kube::Result<()> {
+        let claim = self.claims().get(claim).await?;
+        let owner = json!({
+            "apiVersion": "extensions.agents.x-k8s.io/v1beta1",
+            "kind": "SandboxClaim",
+            "name": claim.name_any(),
+            "uid": claim.uid(),
+            "controller": true,
+            "blockOwnerDeletion": true,
+        });
+        let patch = json!({"metadata": {"ownerReferences": [owner]}});
+        self.merge(&self.sandboxes(), sandbox, patch).await
+    }
+
     /// Adds to the spec of a claim.
     pub async fn edit_claim(&self, name: &str, spec: Value) -> kube::Result<()> {
         self.merge(&self.claims(), name, json!({"spec": spec})).await
@@ -160,6 +175,18 @@ impl User {
     /// A pool as it is now.
     pub async fn pool(&self, name: &str) -> kube::Result<Value> {
         Ok(serde_json::to_value(self.pools().get(name).await?).unwrap_or_default())
+    }
+
+    /// Says of a pod what its node would say.
+    pub async fn report_pod(&self, name: &str, phase: &str, ready: bool) -> kube::Result<()> {
+        let ready = if ready { "True" } else { "False" };
+        let conditions = json!([
+            {"type": "PodScheduled", "status": "True"},
+            {"type": "Ready", "status": ready},
+        ]);
+        let patch = json!({"status": {"phase": phase, "conditions": conditions}});
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}/status");
+        self.send(Method::PATCH, &path, Some(&patch)).await.map(|_| ())
     }
 
     /// The server's time so many seconds from now.

@@ -30,6 +30,25 @@ pub enum Link {
     Dead,
 }
 
+/// A write that is kept on its way.
+#[derive(Debug, Default)]
+pub struct Gate {
+    arrived: Notify,
+    open: Notify,
+}
+
+impl Gate {
+    /// Waits until the write was sent.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Lets it reach the server.
+    pub fn open(&self) {
+        self.open.notify_one();
+    }
+}
+
 /// A connection. Clones are the same connection.
 #[derive(Clone, Debug)]
 pub struct Wire {
@@ -49,6 +68,8 @@ struct Writes {
     done: Vec<String>,
     /// The wire dies when this many writes are done.
     dies_after: Option<usize>,
+    /// Writes that wait for a word of the story.
+    gates: Vec<(Method, String, Arc<Gate>)>,
 }
 
 impl Default for Wire {
@@ -104,6 +125,20 @@ impl Wire {
     /// The writes that got an answer from the server, as `METHOD path`. Events and leases are not counted.
     pub fn writes(&self) -> Vec<String> {
         self.writes.lock().done.clone()
+    }
+
+    /// Keeps the next write with this method whose path contains `part` on its way until it is let through.
+    pub fn hold_next(&self, method: Method, part: &str) -> Arc<Gate> {
+        let gate = Arc::new(Gate::default());
+        self.writes.lock().gates.push((method, part.to_owned(), gate.clone()));
+        gate
+    }
+
+    fn gate(&self, method: &Method, path: &str) -> Option<Arc<Gate>> {
+        let gates = &mut self.writes.lock().gates;
+        let fits = |gate: &(Method, String, Arc<Gate>)| gate.0 == *method && path.contains(&gate.1);
+        let found = gates.iter().position(fits)?;
+        Some(gates.remove(found).2)
     }
 
     fn wrote(&self, what: String) {
@@ -165,6 +200,10 @@ where
             if link == Link::Up {
                 let answer = async {
                     tokio::time::sleep(TAKES).await;
+                    if let Some(gate) = wire.gate(&method, &path) {
+                        gate.arrived.notify_one();
+                        gate.open.notified().await;
+                    }
                     server.call(request).await
                 };
                 tokio::select! {

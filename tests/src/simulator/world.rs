@@ -18,7 +18,6 @@ use super::bystander::Bystander;
 use super::cast::Cast;
 use super::laws::{Breach, Grace};
 use super::node::{self, Mood, NodeTemper};
-use super::story;
 use super::user::User;
 use super::weather::Weather;
 
@@ -64,7 +63,8 @@ pub struct World {
     pub diary: Diary,
     /// How the machine feels.
     pub mood: Mood,
-    faults: Faults,
+    /// What happens to the controllers' requests.
+    pub faults: Faults,
     seed: u64,
     _tasks: JoinSet<()>,
 }
@@ -198,10 +198,4 @@ impl World {
     pub async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
-}
-
-/// The line that says how long a run took, in its own time.
-pub fn took(world: &World) -> String {
-    let millis = u64::try_from(world.diary.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    format!("{:.1} s", story::seconds(millis))
 }

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use engine::{Key, check};
 use serde_json::Value;
 
-use super::view::{Change, View, claim_of, image, is_leaving, is_true, pool_of, uid};
+use super::view::{Change, View, claim_of, controller, image, is_leaving, is_true, pool_of, uid};
 use spec::{replicas, surge, template_of};
 
 /// How old, in simulated milliseconds, news of other objects may be before acting against it is a fault: the longest delay that the simulated network adds, plus a
@@ -93,6 +93,7 @@ impl Laws {
         self.view.apply(change);
         match change.place.0.as_str() {
             "sandboxes" | "sandboxclaims" => self.one_claim_each(change.revision),
+            "pods" if change.old.is_none() => self.one_pod_each(change),
             "sandboxtemplates" | "sandboxwarmpools" => self.note_wishes(change.at),
             _ => {}
         }
@@ -207,6 +208,21 @@ impl Laws {
         found.extend(check::holdings(told));
         for violation in found {
             self.breach(1, revision, violation.message);
+        }
+    }
+}
+
+impl Laws {
+    /// Part of law 1: a sandbox never has two pods.
+    fn one_pod_each(&mut self, change: &Change) {
+        let owner = change.new.as_ref().and_then(controller);
+        let Some((_, name, life)) = owner else { return };
+        let pods = self.view.all("pods").filter(|(_, pod)| {
+            !is_leaving(pod) && controller(pod).is_some_and(|(_, _, owner)| owner == life)
+        });
+        let count = pods.count();
+        if count > 1 {
+            self.breach(1, change.revision, format!("sandbox {name} has {count} pods"));
         }
     }
 }
