@@ -148,6 +148,9 @@ impl Reconciler {
         {
             self.note(claim, Severity::Normal, "ClaimExpired", "Claim expired".to_owned());
         }
+        if let Some(message) = kept(claim, told) {
+            self.note(claim, Severity::Normal, "SandboxKept", message);
+        }
         let first = !claim.metadata.annotations.contains_key(keys::CLAIM_FIRST_READY_AT);
         if !is_ready(told) || before.is_some_and(Condition::is_true) || !first {
             return;
@@ -214,6 +217,20 @@ fn is_turning_point(claim: &SandboxClaim, told: &SandboxClaimStatus) -> bool {
     let announced = reason(told) == expired && reason(&claim.status) != expired;
     let finished = |status: &SandboxClaimStatus| find(&status.conditions, "Finished").is_some();
     announced || (finished(told) && !finished(&claim.status))
+}
+
+/// What to say to whoever edits a claim that has its sandbox: most of a claim only speaks of how it gets one, and an edit of that would pass without a word.
+fn kept(claim: &SandboxClaim, told: &SandboxClaimStatus) -> Option<String> {
+    let has = &claim.status;
+    let seen = find(&has.conditions, "Ready").and_then(|ready| ready.observed_generation)?;
+    let edited = seen < claim.metadata.generation;
+    let bound = !told.sandbox.name.is_empty() && told.sandbox.name == has.sandbox.name;
+    (edited && bound).then(|| {
+        format!(
+            "The claim keeps Sandbox {:?}: of an edit only lifecycle and additionalPodMetadata take effect now. Make a new claim to get another one",
+            told.sandbox.name
+        )
+    })
 }
 
 fn is_ready(status: &SandboxClaimStatus) -> bool {
