@@ -3,7 +3,7 @@
 use sandbank_tests::simulator::history::play;
 
 /// Enough to notice what breaks often, few enough for every run of the tests.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 30;
 
 fn check(seeds: impl IntoIterator<Item = u64>) {
     for seed in seeds {
