@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use std::time::Duration;
+
 use controllers::kinds::Kind;
 use http::Method;
 use serde_json::json;
@@ -122,6 +124,11 @@ async fn a_pool_that_shrinks_while_claims_come_never_deletes_what_was_claimed() 
         assert_eq!(controller(&sandbox), ("SandboxClaim".to_owned(), format!("c{n}")));
         assert!(sandbox["metadata"].get("deletionTimestamp").is_none());
     }
+    // A removal that lost to a claim is not waited for: no event will ever settle it.
+    stage.patch(Kind::Pool, "warm", json!({"spec": {"replicas": 4}})).await;
+    let begun = tokio::time::Instant::now();
+    stage.filled("warm", 4).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "the pool idled for {:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
