@@ -249,9 +249,15 @@ impl Runtime for OciRuntime {
         let shared = &self.shared;
         let id = setup.id.clone();
         if shared.pods.lock().contains_key(&id) {
-            let answer = self.ask(&id, Request::State).await?;
-            let Reply::State(state) = answer.reply else { return Err(unexpected()) };
-            return Ok(state.ips);
+            match self.ask(&id, Request::State).await {
+                Ok(answer) => {
+                    let Reply::State(state) = answer.reply else { return Err(unexpected()) };
+                    return Ok(state.ips);
+                }
+                // A shim that was killed can't come back: what it left is cleared away, and the pod begins anew.
+                Err(RuntimeError::NotRunning(_)) => self.remove_pod(&id).await?,
+                Err(error) => return Err(error),
+            }
         }
         if setup.dir.parent() != Some(&shared.config.pods) {
             let reason = format!("{} is not a folder of pods", setup.dir.display());
