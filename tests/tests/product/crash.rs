@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::machine::{Machine, eventually};
@@ -90,13 +90,88 @@ fn sandboxes_outlive_a_killed_server_and_are_adopted_by_the_next() {
     machine.kubectl(&format!("wait pod/{sandbox} --for=delete --timeout=60s")).ok();
 }
 
+/// Pods that are asked for nothing but to be there.
+const LONELY: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: orphaned}
+spec: {terminationGracePeriodSeconds: 1, containers: [{name: c, image: host, command: [sleep, "3600"]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: unwatched}
+spec: {terminationGracePeriodSeconds: 1, containers: [{name: c, image: host, command: [sleep, "3600"]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: crashing}
+spec: {containers: [{name: c, image: host, command: [sh, -c, "exit 3"]}]}
+"#;
+
+/// The process that keeps a pod, and those of its containers.
+fn keeper_of(machine: &Machine, pod: &str) -> (Pid, Vec<Pid>) {
+    let uid = machine.get(&format!("pod/{pod}"))["metadata"]["uid"].as_str().unwrap().to_owned();
+    let mine = processes_of(machine).into_iter().filter_map(|(pid, _)| Pid::from_raw(pid));
+    let mine: Vec<Pid> = mine.collect();
+    let is_keeper = |pid: &&Pid| {
+        let words = fs::read_to_string(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
+        words.is_ok_and(|words| words.contains("__shim") && words.contains(&uid))
+    };
+    let keeper = *mine.iter().find(is_keeper).expect("each pod has a process that keeps it");
+    let is_child = |pid: &Pid| {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        let stat = stat.unwrap_or_default();
+        let parent =
+            stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)).map(str::to_owned);
+        parent == Some(keeper.as_raw_nonzero().to_string())
+    };
+    (keeper, mine.into_iter().filter(is_child).collect())
+}
+
+#[test]
+fn what_dies_behind_the_servers_back_is_started_again() {
+    let mut machine = Machine::with_server();
+    machine.apply(LONELY);
+    machine.wait_ready("pod/orphaned pod/unwatched");
+    let restarts = |machine: &Machine, pod: &str| {
+        machine.get(&format!("pod/{pod}"))["status"]["containerStatuses"][0]["restartCount"]
+            .as_u64()
+    };
+
+    // The process that keeps a pod is killed, as a machine without memory does it.
+    let (keeper, _) = keeper_of(&machine, "orphaned");
+    kill_process(keeper, Signal::KILL).unwrap();
+    eventually("a pod with a new keeper", || {
+        (restarts(&machine, "orphaned") == Some(1)).then_some(())
+    });
+    machine.wait_ready("pod/orphaned");
+    assert_eq!(machine.exec("orphaned", "echo back"), "back");
+
+    // A container ends while nobody watches.
+    let (_, children) = keeper_of(&machine, "unwatched");
+    machine.signal_server(Signal::KILL);
+    for child in children {
+        kill_process(child, Signal::KILL).unwrap();
+    }
+    machine.up(&[]);
+    eventually("the next start", || (restarts(&machine, "unwatched") == Some(1)).then_some(()));
+    machine.wait_ready("pod/unwatched");
+    // One that waits for its next start is not counted twice: the id of its last run ends with the number of that run.
+    let waiting = eventually("a container that waits", || {
+        let status = machine.get("pod/crashing")["status"]["containerStatuses"][0].clone();
+        (status["state"]["waiting"]["reason"] == "CrashLoopBackOff").then_some(status)
+    });
+    let last = waiting["lastState"]["terminated"]["containerID"].as_str().unwrap();
+    assert_eq!(last.rsplit('.').next().unwrap(), waiting["restartCount"].to_string());
+}
+
 #[test]
 fn what_was_acknowledged_survives_being_killed_again_and_again() {
     let mut machine = Machine::with_server();
     let mut acknowledged = BTreeSet::new();
     for round in 0..3 {
         let stop = AtomicBool::new(false);
-        let pid = rustix::process::Pid::from_raw(machine.server_pid()).unwrap();
+        let pid = Pid::from_raw(machine.server_pid()).unwrap();
         let made = std::thread::scope(|scope| {
             let (machine, stop) = (&machine, &stop);
             let writer = scope.spawn(move || {
@@ -118,7 +193,7 @@ fn what_was_acknowledged_survives_being_killed_again_and_again() {
                 made
             });
             eventually("three writes", || stop.load(Ordering::SeqCst).then_some(()));
-            rustix::process::kill_process(pid, Signal::KILL).unwrap();
+            kill_process(pid, Signal::KILL).unwrap();
             writer.join().unwrap()
         });
         acknowledged.extend(made);

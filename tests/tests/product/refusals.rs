@@ -1,6 +1,6 @@
 //! What keeps a server from starting is said clearly, with a way out and an exit code.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
 use rustix::process::Signal;
 
@@ -39,21 +39,21 @@ fn containers_need_root_and_the_answer_says_what_does_not() {
 }
 
 /// A small file system at the data directory, until it is dropped.
-struct Small<'a>(&'a Machine);
+struct Small(PathBuf);
 
-impl<'a> Small<'a> {
-    fn on(machine: &'a Machine, options: &str) -> Self {
+impl Small {
+    fn on(machine: &Machine, options: &str) -> Self {
         fs::create_dir_all(machine.data()).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", options, "sandbank-test"]).arg(machine.data());
         finished(&mut mount).ok();
-        Self(machine)
+        Self(machine.data())
     }
 }
 
-impl Drop for Small<'_> {
+impl Drop for Small {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.data()).status();
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 
@@ -66,12 +66,34 @@ fn a_read_only_directory_is_refused() {
 }
 
 #[test]
-fn a_full_directory_refuses_writes_and_starts_but_loses_nothing() {
-    let machine = Machine::new();
+fn a_full_directory_is_refused_at_the_start_and_refuses_writes_later() {
+    let mut machine = Machine::new();
     let small = Small::on(&machine, "size=64k");
     finished(&mut machine.up_command(&["--runtime", "fake"]))
         .refused(REFUSED, &["No space left", "free some space"]);
     drop(small);
+
+    let _small = Small::on(&machine, "size=16m");
+    machine.up(&["--runtime", "fake"]);
+    machine.kubectl("create configmap before --from-literal=a=b").ok();
+    // The store has room of its own to reuse, so it takes some writes to reach the end.
+    let ballast = machine.data().join("ballast");
+    let mut filler = machine.command("dd");
+    filler.args(["if=/dev/zero", "bs=4k"]).arg(format!("of={}", ballast.display()));
+    finished(&mut filler).refused(1, &["No space left"]);
+    let letters = "x".repeat(100_000);
+    let refusal = (0..200)
+        .map(|n| machine.kubectl(&format!("create configmap big-{n} --from-literal=a={letters}")));
+    let refusal = refusal.into_iter().find(|said| said.code != 0).expect("a full disk ends it");
+    assert!(refusal.err.contains("No space left"), "{refusal:?}");
+    // Reads go on, and with room again so do writes, in the next server at the latest.
+    machine.kubectl("get configmap before").ok();
+    fs::remove_file(&ballast).unwrap();
+    machine.signal_server(Signal::TERM);
+    machine.up(&["--runtime", "fake"]);
+    machine.kubectl("get configmap before").ok();
+    machine.kubectl("create configmap after --from-literal=a=b").ok();
+    machine.signal_server(Signal::TERM);
 }
 
 #[test]
