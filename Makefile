@@ -17,6 +17,7 @@ demo: setup ## the whole story in a minute: a warm pool, a claim, a rollout, on 
 	hack/demo.sh
 
 test: setup ## every test (those with containers need root)
+	@hack/setup-debian.sh cc ip unshare python3 script
 	cargo build --quiet -p sandbank
 	cargo test --workspace --quiet
 

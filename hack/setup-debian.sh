@@ -9,6 +9,7 @@ declare -A package_of=(
   [pip3]=python3-pip   # fetches the pinned kubectl
   [ip]=iproute2        # brings up the loopback of the demo's and the tests' own network
   [unshare]=util-linux # makes that network
+  [script]=bsdutils    # gives the tests a terminal
 )
 missing=()
 for command in "${@:-cc}"; do
