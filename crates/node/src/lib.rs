@@ -31,6 +31,7 @@ pub mod runtime;
 mod schedule;
 pub mod shim;
 mod status;
+mod sub_path;
 mod supported;
 mod volume;
 

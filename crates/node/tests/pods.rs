@@ -77,6 +77,55 @@ async fn nothing_that_the_agent_inherited_is_open_in_a_container() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_volume_is_what_is_there_now_and_never_what_a_link_leads_out_to() {
+    let mut machine = Machine::new().await;
+    let mut pod = machine.pod();
+    let volume = pod.dir.join("scratch");
+    std::fs::create_dir_all(&volume).expect("writable");
+    pod.mounts = vec![PodMount::Tmpfs { target: volume.clone(), size_bytes: Some(1 << 20) }];
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let shows = |source: std::path::PathBuf| {
+        move |spec: &mut serde_json::Value| {
+            let mount = json!({ "destination": "/scratch", "type": "bind", "source": source,
+                "options": ["rbind", "rw"] });
+            spec["mounts"].as_array_mut().expect("a list").push(mount);
+        }
+    };
+    let whole = machine.container_of(&pod, "whole", &["sleep", "1000"], shows(volume.clone()));
+    machine.runtime.start_container(whole.clone()).await.expect("a container");
+    // What a container of the pod could have made.
+    let plain = pod.dir.join("plain");
+    std::fs::create_dir_all(plain.join("a")).expect("writable");
+    std::fs::write(plain.join("file"), "one\n").expect("writable");
+    for (name, to) in [("out", "/"), ("inside", "a")] {
+        std::os::unix::fs::symlink(to, plain.join(name)).expect("writable");
+    }
+    let part = |name: &str, volume: &std::path::Path, sub_path: &str| {
+        let target = pod.dir.join("parts").join(name);
+        let mut setup = machine.container_of(&pod, name, &["sleep", "1000"], shows(target.clone()));
+        let (volume, sub_path) = (volume.to_owned(), sub_path.to_owned());
+        setup.mounts.push(PodMount::Beneath { target, volume, sub_path });
+        setup
+    };
+    let folder = part("folder", &volume, "a/b");
+    let (file, link) = (part("file", &plain, "file"), part("link", &plain, "inside"));
+    for setup in [&folder, &file, &link] {
+        machine.runtime.start_container(setup.clone()).await.expect("a container");
+    }
+    machine.run(&folder.id, "echo two > /scratch/made").await;
+    let (seen, _, _) = machine.run(&whole.id, "cat /scratch/a/b/made").await;
+    assert_eq!(seen, "two\n", "it was made where it was not, in the pod's memory");
+    assert_eq!(machine.run(&file.id, "cat /scratch").await.0, "one\n");
+    machine.run(&link.id, "echo three > /scratch/made").await;
+    assert_eq!(std::fs::read_to_string(plain.join("a/made")).expect("it is there"), "three\n");
+    for (name, path) in [("out", "out"), ("far", "out/etc"), ("up", "../..")] {
+        let refused = machine.runtime.start_container(part(name, &plain, path)).await;
+        assert!(refused.is_err(), "{path}");
+    }
+    machine.clear().await;
+}
+
+#[tokio::test]
 async fn a_command_s_streams_are_separate_and_its_exit_code_is_its_own() {
     let mut machine = Machine::new().await;
     let pod = machine.pod();

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub(crate) struct Bind {
     /// On the machine.
     pub(crate) source: PathBuf,
+    /// What of it is shown, if not all: a path that containers may change.
+    pub(crate) sub_path: Option<String>,
     /// Inside.
     pub(crate) target: String,
     /// Whether writing is refused.

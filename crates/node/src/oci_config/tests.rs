@@ -87,8 +87,12 @@ fn the_security_context_reaches_the_process_and_the_root() {
 
 #[test]
 fn volumes_are_mounted_parents_first() {
-    let bind =
-        |target: &str, read_only| Bind { source: "/src".into(), target: target.into(), read_only };
+    let bind = |target: &str, read_only| Bind {
+        source: "/src".into(),
+        sub_path: None,
+        target: target.into(),
+        read_only,
+    };
     let binds = [bind("/a/b/c", true), bind("/a", false)];
     let value = build(json!({ "containers": [{ "name": "a" }] }), &image(), &binds);
     let mounts = value["mounts"].as_array().unwrap();

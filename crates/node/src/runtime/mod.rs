@@ -92,6 +92,15 @@ pub enum PodMount {
         /// Upper bound; half the machine's memory if absent.
         size_bytes: Option<u64>,
     },
+    /// A folder or file below a folder that containers write to. The target is made as whichever it is.
+    Beneath {
+        /// Where.
+        target: PathBuf,
+        /// The folder that must not be left.
+        volume: PathBuf,
+        /// The path below it; made as a folder if it is not there.
+        sub_path: String,
+    },
     /// A folder or file, with what is mounted below it.
     Bind {
         /// Where.

@@ -10,7 +10,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, UnmountFlags,
 };
 
-use crate::runtime::PodMount;
+use crate::{runtime::PodMount, sub_path};
 
 /// Makes one mount.
 pub(super) fn make(mount: &PodMount) -> io::Result<()> {
@@ -25,6 +25,9 @@ pub(super) fn make(mount: &PodMount) -> io::Result<()> {
             rustix::mount::mount("tmpfs", target, "tmpfs", flags, options.as_c_str())
                 .map_err(|e| named(e.into(), "mount memory at", target))
         }
+        PodMount::Beneath { target, volume, sub_path } => {
+            beneath(target, volume, sub_path).map_err(|e| named(e, "bind to", target))
+        }
         PodMount::Bind { target, source, read_only } => {
             bind(target, source, *read_only).map_err(|e| named(e, "bind to", target))
         }
@@ -35,6 +38,7 @@ pub(super) fn make(mount: &PodMount) -> io::Result<()> {
 pub(super) fn unmake(mount: &PodMount) {
     let (PodMount::Overlay { target, .. }
     | PodMount::Tmpfs { target, .. }
+    | PodMount::Beneath { target, .. }
     | PodMount::Bind { target, .. }) = mount;
     // One that is not there is what we want; any other trouble ends with the namespace.
     let _ = rustix::mount::unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
@@ -84,6 +88,19 @@ fn bind(target: &Path, source: &Path, read_only: bool) -> io::Result<()> {
         rustix::mount::mount_remount(target, flags, c"")?;
     }
     Ok(())
+}
+
+/// By descriptor: between the look and the mount a container may put a link in the place of what was found.
+fn beneath(target: &Path, volume: &Path, sub_path: &str) -> io::Result<()> {
+    let open = sub_path::open(volume, sub_path)?;
+    let found = sub_path::of(&open);
+    if std::fs::metadata(&found)?.is_dir() {
+        std::fs::create_dir_all(target)?;
+    } else {
+        target.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::File::create(target)?;
+    }
+    Ok(rustix::mount::mount_bind_recursive(&found, target)?)
 }
 
 fn named(e: io::Error, attempted: &str, target: &Path) -> io::Error {

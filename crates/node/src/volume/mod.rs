@@ -3,7 +3,6 @@
 mod files;
 mod host_path;
 mod provision;
-mod sub_path;
 
 pub(crate) use provision::{ClaimError, claim_folder, run as provision};
 
@@ -21,6 +20,7 @@ use crate::{
     oci_config::{Bind, EnvError, References, expand},
     quantity::whole,
     runtime::PodMount,
+    sub_path,
 };
 
 /// Why a volume can't be had; the message of FailedMount.
@@ -158,22 +158,22 @@ impl Volumes {
                 .paths
                 .get(&mount.name)
                 .ok_or_else(|| VolumeError::Unknown(mount.name.clone()))?;
-            let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
+            let part = match (&mount.sub_path, &mount.sub_path_expr) {
                 (Some(sub), _) if !sub.is_empty() => sub.clone(),
                 (_, Some(expression)) => expand(expression, env),
                 _ => String::new(),
             };
-            let source = if sub_path.is_empty() {
-                path.clone()
-            } else {
-                sub_path::resolve(path, &sub_path).map_err(|source| VolumeError::SubPath {
+            if !part.is_empty() {
+                // Only to say early what is wrong with it: what is mounted is found again by whoever mounts it.
+                sub_path::open(path, &part).map_err(|source| VolumeError::SubPath {
                     volume: mount.name.clone(),
-                    sub_path,
+                    sub_path: part.clone(),
                     source,
-                })?
-            };
+                })?;
+            }
             binds.push(Bind {
-                source,
+                source: path.clone(),
+                sub_path: Some(part).filter(|part| !part.is_empty()),
                 target: mount.mount_path.clone(),
                 read_only: mount.read_only == Some(true) || self.read_only.contains(&mount.name),
             });

@@ -255,7 +255,8 @@ impl<R: Runtime> Draft<R> {
             // A start that failed half-way.
             crate::image::discard(bundle, &context.trash());
         }
-        let mounts = folders(image, bundle)?;
+        let mut mounts = folders(image, bundle)?;
+        mounts.extend(parts_of_volumes(&mut self.binds, bundle));
         let pod_dir = context.pod_dir(self.pod.metadata.uid.as_deref().unwrap_or_default());
         let own = own_files(&self.container, spec, &pod_dir, bundle, &self.binds)?;
         self.binds.extend(own);
@@ -273,6 +274,19 @@ impl<R: Runtime> Draft<R> {
         fs::write(&path, config.to_string()).map_err(file("writing", &path))?;
         Ok(mounts)
     }
+}
+
+/// Has parts of volumes mounted to places of our own, which no container can change, and binds those instead.
+fn parts_of_volumes(binds: &mut [Bind], bundle: &Path) -> Vec<PodMount> {
+    let parts = binds.iter_mut().filter_map(|bind| Some((bind.sub_path.take()?, bind)));
+    parts
+        .enumerate()
+        .map(|(number, (sub_path, bind))| {
+            let target = bundle.join("parts").join(number.to_string());
+            let volume = std::mem::replace(&mut bind.source, target.clone());
+            PodMount::Beneath { target, volume, sub_path }
+        })
+        .collect()
 }
 
 /// Makes the folders of a root file system, and says what to mount on them.
@@ -318,8 +332,12 @@ fn own_files(
     taken: &[Bind],
 ) -> Result<Vec<Bind>, StartError> {
     let privileged = container.security_context.as_ref().and_then(|s| s.privileged) == Some(true);
-    let bind =
-        |source: PathBuf, target: &str| Bind { source, target: target.into(), read_only: false };
+    let bind = |source: PathBuf, target: &str| Bind {
+        source,
+        sub_path: None,
+        target: target.into(),
+        read_only: false,
+    };
     let mut binds = vec![
         bind(pod_dir.join("hosts"), "/etc/hosts"),
         bind(pod_dir.join("resolv.conf"), "/etc/resolv.conf"),

@@ -1,15 +1,18 @@
 //! A path inside a volume. The volume's content belongs to containers, so links in it must not lead outside.
+//!
+//! A container that runs may change the path at any moment, so a name that was checked says nothing a moment later. What is to be mounted is held by a
+//! descriptor from the check on.
 
 use std::{
     io,
-    os::fd::AsRawFd as _,
+    os::fd::{AsRawFd as _, OwnedFd},
     path::{Component, Path, PathBuf},
 };
 
 use rustix::fs::{self, Mode, OFlags, ResolveFlags};
 
-/// The real path below the volume, made as a folder if it isn't there.
-pub(super) fn resolve(volume: &Path, sub_path: &str) -> io::Result<PathBuf> {
+/// What is at the path below the volume, made as a folder if it isn't there.
+pub(crate) fn open(volume: &Path, sub_path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root = fs::open(volume, flags | OFlags::DIRECTORY, Mode::empty())?;
     let mut at = PathBuf::new();
@@ -28,6 +31,10 @@ pub(super) fn resolve(volume: &Path, sub_path: &str) -> io::Result<PathBuf> {
             answer => answer?,
         };
     }
-    // Where links led, as a path without any.
-    std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
+    Ok(found)
+}
+
+/// A path that leads to what is open, whatever becomes of its names; good for this process while it stays open.
+pub(crate) fn of(open: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()))
 }
