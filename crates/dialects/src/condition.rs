@@ -54,6 +54,12 @@ pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition
     conditions.iter().find(|condition| condition.kind == kind)
 }
 
+/// Whether a type that was reported is reported no more.
+#[must_use]
+pub fn withdrawn(old: &[Condition], new: &[Condition]) -> bool {
+    old.iter().any(|condition| find(new, &condition.kind).is_none())
+}
+
 /// Puts `wanted` in the place of `old`. A time of transition is kept while the status stays the same, so that a status which says nothing new compares equal and
 /// is not written. The order of `old` is kept, new types follow.
 pub fn merge(old: &[Condition], wanted: Vec<Condition>, now: Timestamp) -> Vec<Condition> {

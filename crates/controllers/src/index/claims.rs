@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use dialects::condition::withdrawn;
 use dialects::x_k8s::SandboxClaim;
 use dialects::x_k8s::claim::Choice;
+use dialects::x_k8s::types::SandboxClaimStatus;
 use engine::Key;
 use jiff::{SignedDuration, Timestamp};
 
@@ -61,15 +63,23 @@ impl Indexed for SandboxClaim {
             let fresh = now.duration_since(created).abs() <= FRESH;
             world.claim_seen.insert(key.clone(), if fresh { now } else { created });
         }
-        // Its status and its annotations are written by us; what a user changes bumps the generation.
+        // Its status and its annotations are written by us; what a user changes bumps the generation. What was said and is taken back is said again: a client
+        // can overwrite the status too.
         let same = old.is_some_and(|old| {
             old.metadata.generation == new.metadata.generation
+                && !is_taken_back(&old.status, &new.status)
                 && old.metadata.is_leaving() == new.metadata.is_leaving()
         });
         if !same {
             wakes.usual(Subject::Claim(key.clone()));
         }
     }
+}
+
+/// Whether the status lost its sandbox or a condition. An answer that replaces another is not one: our own writes do that, and would wake us each time.
+fn is_taken_back(old: &SandboxClaimStatus, new: &SandboxClaimStatus) -> bool {
+    let named = !old.sandbox.name.is_empty();
+    (named && old.sandbox.name != new.sandbox.name) || withdrawn(&old.conditions, &new.conditions)
 }
 
 impl World {

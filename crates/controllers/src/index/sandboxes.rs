@@ -1,6 +1,6 @@
 //! Sandboxes and what they are made of.
 
-use dialects::condition::{Condition, find};
+use dialects::condition::{Condition, find, withdrawn};
 use dialects::pod::Pod;
 use dialects::x_k8s::{Sandbox, keys, revision};
 use engine::{Holder, Key, Member, Stage, Uid};
@@ -60,7 +60,8 @@ fn pool_label(key: &Key, sandbox: &Sandbox) -> Option<Labelled> {
     sandbox.metadata.labels.get(keys::POOL).map(|hash| (key.namespace.clone(), hash.clone()))
 }
 
-/// A sandbox is looked at again when something changed that its pod, service or volumes depend on. Its own status is none of that: we wrote it.
+/// A sandbox is looked at again when something changed that its pod, service or volumes depend on. Its own status is none of that: we wrote
+/// it. Only a condition that is gone from it makes us say it again, because a client can overwrite the status too.
 fn wake_itself(key: &Key, old: Option<&Sandbox>, new: Option<&Sandbox>, wakes: &mut Wakes) {
     let Some(new) = new else { return };
     let same = old.is_some_and(|old| {
@@ -69,6 +70,7 @@ fn wake_itself(key: &Key, old: Option<&Sandbox>, new: Option<&Sandbox>, wakes: &
             && old.metadata.labels == new.metadata.labels
             && old.metadata.annotations == new.metadata.annotations
             && old.metadata.is_leaving() == new.metadata.is_leaving()
+            && !withdrawn(&old.status.conditions, &new.status.conditions)
     });
     if !same {
         wakes.add(Subject::Sandbox(key.clone()), urgency_of(old, new));

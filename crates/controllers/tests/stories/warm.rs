@@ -165,3 +165,27 @@ async fn a_claim_of_a_missing_pool_says_so_and_is_served_when_the_pool_appears()
     stage.pool("warm", "python", 1, json!({})).await;
     stage.ready("c").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_somebody_else_took_back_is_told_again() {
+    let stage = filled_pool().await;
+    stage.claim("c", "warm").await;
+    let told = stage.ready("c").await["status"]["sandbox"].clone();
+    let name = told["name"].as_str().unwrap().to_owned();
+    let lies = [
+        (Kind::Claim, "c", json!({"status": null})),
+        (Kind::Claim, "c", json!({"status": {"sandbox": {"name": "another"}}})),
+        (Kind::Sandbox, name.as_str(), json!({"status": {"conditions": [], "podIPs": []}})),
+    ];
+    for (kind, object, lie) in lies {
+        stage.patch(kind, &format!("{object}/status"), lie).await;
+        stage
+            .until("both say what is so", async || {
+                let claim = stage.get(Kind::Claim, "c").await?;
+                let sandbox = stage.get(Kind::Sandbox, &name).await?;
+                let ready = [&claim, &sandbox].map(|o| condition(o, "Ready")["status"] == "True");
+                (ready == [true, true] && claim["status"]["sandbox"] == told).then_some(())
+            })
+            .await;
+    }
+}
