@@ -70,9 +70,14 @@ pub(crate) fn read(call: &Call<'_>, body: &Bytes) -> Result<Patch, ApiError> {
     let fits =
         if form == Form::Json { document.value.is_array() } else { document.value.is_object() };
     if !fits {
-        return Err(ApiError::bad_request(
-            "error decoding patch: it is not of the form its type says",
-        ));
+        let (form, wanted) = match form {
+            Form::Json => (JSON_PATCH, "a list of operations"),
+            Form::Merge => (MERGE_PATCH, "an object"),
+            Form::Strategic => (STRATEGIC_PATCH, "an object"),
+        };
+        return Err(ApiError::bad_request(format!(
+            "error decoding patch: its Content-Type is {form}, which is {wanted}"
+        )));
     }
     Ok(Patch { form, document })
 }
