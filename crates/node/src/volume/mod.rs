@@ -193,14 +193,21 @@ fn make_shared(volume: &str, path: &Path, group: Option<u32>) -> Result<(), Volu
             path,
         ))?;
     }
-    if !made {
-        let mode = if group.is_some() { 0o2777 } else { 0o777 };
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(io_error(
-            volume,
-            "changing the mode of",
-            path,
-        ))?;
-    }
+    // A folder that was there, a claim's for one, keeps its mode, but its group must get in.
+    let mode = match group {
+        None if made => return Ok(()),
+        None => 0o777,
+        Some(_) if made => {
+            let there = fs::metadata(path).map_err(io_error(volume, "looking at", path))?;
+            there.permissions().mode() | 0o2770
+        }
+        Some(_) => 0o2777,
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(io_error(
+        volume,
+        "changing the mode of",
+        path,
+    ))?;
     Ok(())
 }
 

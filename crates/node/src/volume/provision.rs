@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -142,7 +143,11 @@ async fn bind(
         return Ok(());
     }
     let folder = folders.join(&name);
-    if let Err(error) = std::fs::create_dir_all(&folder) {
+    // Any user of the pod may write to it; who else could is kept out by the data dir's own mode.
+    let open = std::fs::Permissions::from_mode(0o777);
+    let made =
+        std::fs::create_dir_all(&folder).and_then(|()| std::fs::set_permissions(&folder, open));
+    if let Err(error) = made {
         warn!(%error, folder = %folder.display(), "making a volume");
         return Ok(());
     }

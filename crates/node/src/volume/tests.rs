@@ -90,6 +90,31 @@ fn what_is_missing_is_named_unless_optional() {
 }
 
 #[test]
+fn the_group_of_the_pod_gets_into_a_volume_that_was_there() {
+    let world = World::new();
+    let claimed = world.dir.path().join("claimed");
+    fs::create_dir(&claimed).unwrap();
+    fs::set_permissions(&claimed, fs::Permissions::from_mode(0o755)).unwrap();
+    // Our own group: only root may give a folder to another one.
+    let group = fs::metadata(&claimed).unwrap().gid();
+    let pod = json!({
+        "metadata": { "name": "p" },
+        "spec": {
+            "containers": [{ "name": "c" }],
+            "securityContext": { "fsGroup": group },
+            "volumes": [{ "name": "v", "persistentVolumeClaim": { "claimName": "data" } }],
+        },
+    });
+    let sources = Sources {
+        references: &world.references,
+        addresses: &Addresses::default(),
+        claims: &BTreeMap::from([("data".to_owned(), claimed.clone())]),
+    };
+    prepare(&serde_json::from_value(pod).unwrap(), world.dir.path(), &sources).unwrap();
+    assert_eq!(fs::metadata(&claimed).unwrap().mode() & 0o7777, 0o2775);
+}
+
+#[test]
 fn an_empty_dir_in_memory_is_a_mount_of_the_pod() {
     let world = World::new();
     let empty = json!([{ "name": "v", "emptyDir": { "medium": "Memory", "sizeLimit": "1Mi" } }]);
