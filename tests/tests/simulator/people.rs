@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use apiserver::testing::{Fault, Rule};
 use sandbank_tests::simulator::user::NAMESPACE;
 use sandbank_tests::simulator::view::condition;
 use serde_json::json;
 
 use crate::races::members_now;
-use crate::stage::{filled, members, ready_claim, ready_members, story};
+use crate::stage::{filled, late_news, members, play, ready_claim, ready_members, story};
 
 #[test]
 fn a_pool_whose_template_comes_later_fills_when_it_comes() {
@@ -36,6 +37,25 @@ fn a_sandbox_without_its_pools_label_is_still_its_pools() {
         ready_claim(world, "c").await;
         world.user.scale_pool("p", 5).await.unwrap();
         ready_members(world, 5).await;
+    });
+}
+
+/// The sandbox that was started for the old claim has the claim's name. The new claim sees it, refuses to touch it, and gets its own when it is gone.
+#[test]
+fn a_cold_claim_made_anew_waits_for_its_name() {
+    let late = Duration::from_secs(2);
+    let faults = [Rule::new(Fault::DelayWatch(late)).resource("sandboxes")];
+    play(late_news(late), 1, faults, async |world| {
+        world.user.create_template("t", "image-0").await.unwrap();
+        world.user.create_pool("p", "t", 0, json!({"type": "Recreate"})).await.unwrap();
+        for _ in 0..4 {
+            world.user.create_claim("c", "p").await.unwrap();
+            ready_claim(world, "c").await;
+            world.pass(Duration::from_secs(5)).await;
+            world.user.delete_claim("c").await.unwrap();
+        }
+        world.user.create_claim("c", "p").await.unwrap();
+        ready_claim(world, "c").await;
     });
 }
 

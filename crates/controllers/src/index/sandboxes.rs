@@ -46,6 +46,9 @@ impl Indexed for Sandbox {
         }
         wake_itself(key, old, new, wakes);
         wake_claim(world, old, new, wakes);
+        if new.is_none() {
+            wake_namesake(world, key, wakes);
+        }
         wake_pools(world, key, old, new, wakes);
         world.shelve(key, wakes);
         world.count(key, new);
@@ -120,6 +123,14 @@ fn wake_claim(world: &World, old: Option<&Sandbox>, new: Option<&Sandbox>, wakes
                 wakes.usual(Subject::Claim(before));
             }
         }
+    }
+}
+
+/// A claim's cold sandbox has the claim's name. A claim that has nothing yet may have been refused because the name was taken, by the sandbox of an earlier claim
+/// of that name or by a stranger's; now it is free, and nobody else would tell the claim.
+fn wake_namesake(world: &World, key: &Key, wakes: &mut Wakes) {
+    if world.claims.get(key).is_some_and(|claim| claim.status.sandbox.name.is_empty()) {
+        wakes.usual(Subject::Claim(key.clone()));
     }
 }
 
