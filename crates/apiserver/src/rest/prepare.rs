@@ -1,7 +1,5 @@
 //! What every object goes through before it is stored: decode, prune, default, check.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::call::strictness;
@@ -146,14 +144,12 @@ pub(crate) fn content_changed(served: &Served, new: &Value, old: &Value) -> bool
         "status" => !status_apart,
         _ => true,
     };
-    let content = |value: &'_ Value| -> BTreeMap<String, Value> {
-        let members = value.as_object().into_iter().flatten();
-        members
-            .filter(|(name, _)| counts(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
+    // In both directions: what went away has changed as well. Nothing is copied, for this is asked at every update.
+    let differs = |one: &Value, other: &Value| {
+        let mut members = one.as_object().into_iter().flatten();
+        members.any(|(name, value)| counts(name) && other.get(name) != Some(value))
     };
-    content(new) != content(old)
+    differs(new, old) || differs(old, new)
 }
 
 /// `metadata.name`, or nothing.
