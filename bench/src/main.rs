@@ -32,6 +32,12 @@ mod watchers;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// What the real binary has: servers in this process shall not differ from it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
     // Pods that are started below the API have this very binary as their own process: nothing may come before this.
     node::shim::main().unwrap_or_else(suite::main)
