@@ -40,7 +40,7 @@ pub enum Stage {
     /// In this process, with the fake runtime.
     InProcess(Box<InProcess>),
     /// The real binary, over TLS.
-    Binary(Up),
+    Binary(Box<Up>),
 }
 
 /// The parts of `sandbank up`, without its listener.
@@ -84,7 +84,7 @@ impl Stage {
 
     /// The real binary.
     pub async fn binary(runtime: Runtime) -> anyhow::Result<Self> {
-        Ok(Self::Binary(Up::start(runtime).await?))
+        Ok(Self::Binary(Box::new(Up::start(runtime).await?)))
     }
 
     /// A client with connections of its own.
