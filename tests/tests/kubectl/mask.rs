@@ -8,6 +8,8 @@ pub struct Mask(Vec<(Regex, &'static str)>);
 impl Mask {
     pub fn new() -> Self {
         let rules = [
+            // kubectl may still want to tell a terminal's size when it has answered our end of the stream with its own.
+            (r#"(?m)^E\d{4} .*websocket: close sent"?\n?"#, ""),
             (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<uid>"),
             (r#"(resourceVersion"?: ")\d+""#, "$1<revision>\""),
             (r"(Resource Version: +)\d+", "$1<revision>"),
@@ -44,6 +46,10 @@ fn names_and_numbers_stay_while_times_and_identities_go() {
         ("uid: 6a1b0a94-2b3c-4d5e-8f90-a1b2c3d4e5f6", "uid: <uid>"),
         ("  resourceVersion: \"123\"", "  resourceVersion: \"<revision>\""),
         ("size: 5\r\nv1beta1 30 s", "size: 5\nv1beta1 30 s"),
+        (
+            "a\nE1122 04:06:00.4    9 v2.go:104] \"Unhandled Error\" err=\"websocket: close sent\"\nb",
+            "a\nb",
+        ),
         ("box \"a\" deleted from default namespace", "box \"a\" deleted"),
         ("Started:  Sun, 22 Nov 2026 02:04:00 +0000", "Started:  <date>"),
     ] {
