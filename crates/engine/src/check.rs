@@ -2,6 +2,7 @@
 //!
 //! Each returns what it found wrong, with the law it breaks, or nothing.
 
+use crate::batch::{Answer, BatchAction, BatchPlan, BatchView, HoldingState, Source};
 use crate::ids::{Key, Revision, Uid};
 use crate::pool::{Census, PoolAction, PoolPlan, PoolView, Target};
 use crate::rollout::{Bounds, Freshness, Strategy};
@@ -97,6 +98,62 @@ pub fn hand_out(
         Stage::Available => return None,
     };
     Some(violation(Law::OnlyGoodOnes, format!("{} {flaw} and was handed out", member.key)))
+}
+
+/// Laws 1 to 3 on what a batch's planner decided from a view: never more than asked for, counting what is in work; nothing taken that was not offered; and nothing
+/// removed that its user was told of.
+pub fn batch_plan(view: &BatchView, plan: &BatchPlan) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let (offered, strategy) = match &view.source {
+        Source::PoolMissing { .. } => (&[][..], None),
+        Source::Found { lot, .. } => (lot.candidates.as_slice(), Some(lot.strategy)),
+    };
+    let told = &view.history.delivered;
+    let counts =
+        |state: &HoldingState| !matches!(state, HoldingState::Reserved | HoldingState::Leaving);
+    let held = view.held.iter().filter(|held| counts(&held.state));
+    let (done, in_work): (Vec<_>, Vec<_>) = held
+        .filter(|held| !told.contains(&held.key))
+        .partition(|held| held.state == HoldingState::Done);
+    let (mut more, mut taken) = (0, BTreeSet::new());
+    for action in &plan.actions {
+        match action {
+            BatchAction::Take { candidate, .. } => {
+                more += 1;
+                let fits = strategy.is_some_and(|it| it.hands_out(candidate.freshness));
+                if !taken.insert(&candidate.key) || !fits || !offered.contains(candidate) {
+                    let message = format!("{} was not offered and is taken", candidate.key);
+                    found.push(violation(Law::OnlyGoodOnes, message));
+                }
+            }
+            BatchAction::Create { count, .. } => more += *count as usize,
+            BatchAction::Discard { key, .. } | BatchAction::Reserve { key, .. } => {
+                let known = view.held.iter().any(|held| held.key == *key && counts(&held.state));
+                if !known || told.contains(key) {
+                    let message = format!("{key} is its user's and is removed");
+                    found.push(violation(Law::ClaimedIsSafe, message));
+                }
+            }
+            BatchAction::Tell { .. } | BatchAction::DeleteBatch { .. } => {}
+        }
+    }
+    let had = (view.history.claimed as usize).max(told.len() + done.len());
+    if more > 0 && had + in_work.len() + more > view.want as usize {
+        let message = format!(
+            "{} asked for {}, has {had} and {} in work, and gets {more} more",
+            view.key,
+            view.want,
+            in_work.len()
+        );
+        found.push(violation(Law::OneSandboxOneClaim, message));
+    }
+    if let Answer::Claiming { delivered, .. } | Answer::Completed { delivered, .. } = &plan.answer
+        && delivered.count < view.history.claimed
+    {
+        let message = format!("{} instead of {}", delivered.count, view.history.claimed);
+        found.push(violation(Law::HonestCounts, message));
+    }
+    found
 }
 
 /// Laws 2, 4, 5 and 7 on what a pool's planner decided from a view.

@@ -4,7 +4,7 @@
 //!                 views (what was seen)                 now
 //!                        |                               |
 //!                        v                               v
-//!   pool::plan   claim::plan   sandbox::plan   template::plan
+//!   pool::plan   claim::plan   batch::plan   sandbox::plan   template::plan
 //!                        |
 //!                        v
 //!       Plan { actions, status, wake_at, reasons }
@@ -17,6 +17,7 @@
 //! - [`ids`], [`world`]: names, versions and the small views of what was seen.
 //! - [`pool`]: how many sandboxes to make or remove, which ones, and how a template change rolls through ([`rollout`]).
 //! - [`claim`]: which sandbox a claim gets, or why it waits or is refused; its expiry.
+//! - [`batch`]: claims of n sandboxes: what is taken, waited for and started, and what was delivered.
 //! - [`sandbox`]: the pod, service and volumes of one sandbox; suspend, resume, expiry.
 //! - [`template`]: the network policy that belongs to a template.
 //! - [`shelf`]: the ready queue of a pool, from which claims take in O(log n), and the line of waiting claims.
@@ -28,6 +29,7 @@
 //! precondition means "look again and plan again".
 
 pub mod backoff;
+pub mod batch;
 pub mod check;
 pub mod claim;
 pub mod expect;

@@ -1,6 +1,7 @@
 //! Why: the explanation that every decision carries, and the conditions made of such explanations.
 
 use crate::ids::{Key, Version};
+use crate::world::TroubleKind;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -87,6 +88,16 @@ codes! {
     InLine,
     /// The sandbox of the claim disappeared; it gets another one.
     SandboxLost,
+    /// The pool has nothing to give, and nothing may be started instead.
+    NoStock,
+    /// A sandbox takes longer to get ready than the claim's limit, and nothing says that another one would be faster.
+    SlowStart,
+    /// A sandbox runs, and what runs in it still has to be told for whom.
+    TellingRuntime,
+    /// The time in which a claim tries was over before it had everything.
+    TimedOut,
+    /// The claim has everything it asked for.
+    AllClaimed,
     /// The name that the claim's sandbox would have is taken.
     NameTaken,
     /// The write was made; it has not come back through the watch yet.
@@ -126,6 +137,18 @@ codes! {
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl From<TroubleKind> for Code {
+    fn from(kind: TroubleKind) -> Self {
+        match kind {
+            TroubleKind::ImagePull => Self::ImagePull,
+            TroubleKind::ConfigError => Self::ConfigError,
+            TroubleKind::CrashLoop => Self::CrashLoop,
+            TroubleKind::Unschedulable => Self::Unschedulable,
+            TroubleKind::SchedulingGated => Self::SchedulingGated,
+        }
     }
 }
 

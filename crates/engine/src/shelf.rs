@@ -3,13 +3,14 @@
 //! Kept up to date member by member, so that a claim costs O(log n) instead of a scan of the pool. It is a cache of what was seen: taking a candidate from it is
 //! not yet having it; the conditional write is.
 
+use crate::batch::Lot;
 use crate::claim::{Candidate, Offer};
 use crate::ids::{Key, NodeName, Revision, Uid};
 use crate::pace::Pace;
 use crate::rollout::{Freshness, Strategy};
 use crate::world::{Holder, Member, Stage};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_set};
 
 /// Which of several equally fresh sandboxes a claim gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,9 +36,11 @@ pub struct Shelf {
     stale: Rack,
     /// On their way, of the current revision and not in trouble, by when their start began.
     creating: BTreeSet<(Timestamp, Key)>,
-    /// Claims that wait, first come first.
-    line: BTreeSet<(Timestamp, Key)>,
+    /// Claims that wait, first come first, and for how many sandboxes each.
+    line: BTreeMap<(Timestamp, Key), u32>,
     waiting_since: BTreeMap<Key, Timestamp>,
+    /// For how many sandboxes they wait in all.
+    waited_for: usize,
     pace: Pace,
 }
 
@@ -107,6 +110,36 @@ impl Rack {
         };
         set.first().map(|(_, key)| key)
     }
+
+    /// The first `count`, as if each were taken before the next is chosen.
+    fn several(&self, pick: Pick, count: usize) -> Vec<&Key> {
+        match (pick, count) {
+            (_, 0) => Vec::new(),
+            (_, 1) => self.first(pick).into_iter().collect(),
+            (Pick::Oldest, _) => self.by_age.iter().take(count).map(|(_, key)| key).collect(),
+            (Pick::SpreadNodes, _) => self.spread(count),
+        }
+    }
+
+    fn spread(&self, count: usize) -> Vec<&Key> {
+        let mut fullest: BinaryHeap<(usize, &NodeName)> =
+            self.fullest.iter().map(|(ready, node)| (*ready, node)).collect();
+        let mut rests: BTreeMap<&NodeName, btree_set::Iter<'_, (Timestamp, Key)>> = BTreeMap::new();
+        let mut chosen = Vec::with_capacity(count);
+        while chosen.len() < count {
+            let Some((ready, node)) = fullest.pop() else { break };
+            let rest = rests.entry(node).or_insert_with(|| {
+                self.by_node.get(&Some(node.clone())).map(BTreeSet::iter).unwrap_or_default()
+            });
+            chosen.extend(rest.next().map(|(_, key)| key));
+            if ready > 1 {
+                fullest.push((ready - 1, node));
+            }
+        }
+        let nowhere = self.by_node.get(&None).into_iter().flatten();
+        chosen.extend(nowhere.take(count - chosen.len()).map(|(_, key)| key));
+        chosen
+    }
 }
 
 impl Shelf {
@@ -122,8 +155,9 @@ impl Shelf {
             fresh: Rack::default(),
             stale: Rack::default(),
             creating: BTreeSet::new(),
-            line: BTreeSet::new(),
+            line: BTreeMap::new(),
             waiting_since: BTreeMap::new(),
+            waited_for: 0,
             pace: Pace::default(),
         }
     }
@@ -197,22 +231,36 @@ impl Shelf {
 
     /// What the pool offers to this claim: nothing that a claim before it in line waits for.
     pub fn offer(&self, claim: &Key, created: Timestamp) -> Offer {
+        let lot = self.lot(claim, created, 1);
+        Offer {
+            pool: lot.pool,
+            strategy: lot.strategy,
+            candidate: lot.candidates.into_iter().next(),
+            in_flight: lot.coming.first().copied(),
+            ahead: lot.ahead,
+            stale: lot.stale,
+            start: lot.start,
+        }
+    }
+
+    /// What the pool offers to a claim of up to `want`: nothing that claims before it in line wait for.
+    pub fn lot(&self, claim: &Key, created: Timestamp, want: u32) -> Lot {
         let ahead = self.ahead(claim, created);
         let ready = self.ready();
-        let candidate = if ahead < ready { self.best() } else { None };
+        let want = want as usize;
+        let candidates = self.best(want.min(ready.saturating_sub(ahead)));
         let nth = ahead.saturating_sub(ready);
-        let in_flight = if nth >= self.creating.len() {
-            None
-        } else if nth < EXACT_PLACES {
-            self.creating.iter().nth(nth).map(|(created, _)| *created)
+        let left = self.creating.len().saturating_sub(nth).min(want - candidates.len());
+        let coming = if nth < EXACT_PLACES {
+            self.creating.iter().skip(nth).take(left).map(|(created, _)| *created).collect()
         } else {
-            self.creating.last().map(|(created, _)| *created)
+            self.creating.last().map(|(created, _)| vec![*created; left]).unwrap_or_default()
         };
-        Offer {
+        Lot {
             pool: self.pool.clone(),
             strategy: self.strategy,
-            candidate,
-            in_flight,
+            candidates,
+            coming,
             ahead: u32::try_from(ahead).unwrap_or(u32::MAX),
             stale: u32::try_from(self.stale.by_age.len()).unwrap_or(u32::MAX),
             start: self.pace.typical(),
@@ -231,33 +279,49 @@ impl Shelf {
         Some(member)
     }
 
-    /// Puts a claim in line. Its place is its age, however often it is put there.
+    /// Puts a claim of one sandbox in line. Its place is its age, however often it is put there.
     pub fn wait(&mut self, claim: &Key, created: Timestamp) {
+        self.wait_for(claim, created, 1);
+    }
+
+    /// Puts a claim in line for so many sandboxes. Asking for another number does not cost it its place.
+    pub fn wait_for(&mut self, claim: &Key, created: Timestamp, want: u32) {
         self.leave(claim);
-        self.line.insert((created, claim.clone()));
+        if want == 0 {
+            return;
+        }
+        self.line.insert((created, claim.clone()), want);
         self.waiting_since.insert(claim.clone(), created);
+        self.waited_for += want as usize;
     }
 
     /// Takes a claim out of the line: it was served, or it is gone.
     pub fn leave(&mut self, claim: &Key) {
-        if let Some(created) = self.waiting_since.remove(claim) {
-            self.line.remove(&(created, claim.clone()));
+        if let Some(created) = self.waiting_since.remove(claim)
+            && let Some(want) = self.line.remove(&(created, claim.clone()))
+        {
+            self.waited_for -= want as usize;
         }
     }
 
-    /// The claims that can be served now, first come first: call after [`Shelf::observe`] said so.
+    /// The claims that can be served now, if only in part, first come first: call after [`Shelf::observe`] said so.
     pub fn served(&self) -> impl Iterator<Item = &Key> {
-        self.line.iter().take(self.ready()).map(|(_, key)| key)
+        let mut left = self.ready();
+        self.line.iter().map_while(move |((_, key), want)| {
+            let served = left > 0;
+            left = left.saturating_sub(*want as usize);
+            served.then_some(key)
+        })
     }
 
-    /// How many claims wait.
+    /// For how many sandboxes claims wait.
     pub fn waiting(&self) -> usize {
-        self.line.len()
+        self.waited_for
     }
 
     /// All claims that wait, first come first.
     pub fn line(&self) -> impl Iterator<Item = &Key> {
-        self.line.iter().map(|(_, key)| key)
+        self.line.keys().map(|(_, key)| key)
     }
 
     /// The observed start times of this pool.
@@ -265,30 +329,37 @@ impl Shelf {
         &mut self.pace
     }
 
+    /// For how many sandboxes claims before this one wait.
     fn ahead(&self, claim: &Key, created: Timestamp) -> usize {
         let place = (created, claim.clone());
-        match self.line.last() {
+        match self.line.last_key_value() {
             // The usual case, a new claim behind everybody, without counting.
-            Some(last) if *last < place => self.line.len(),
-            _ => self.line.range(..place).count(),
+            Some((last, _)) if *last < place => self.waited_for,
+            _ => self.line.range(..place).map(|(_, want)| *want as usize).sum(),
         }
     }
 
-    fn best(&self) -> Option<Candidate> {
-        let (key, freshness) = match self.fresh.first(self.pick) {
-            Some(key) => (key, Freshness::Fresh),
-            None if self.strategy.hands_out(Freshness::Stale) => {
-                (self.stale.first(self.pick)?, Freshness::Stale)
-            }
-            None => return None,
+    /// The best `count` that may be handed out, fresh ones first.
+    fn best(&self, count: usize) -> Vec<Candidate> {
+        let fresh = self.fresh.several(self.pick, count);
+        let fewer = count - fresh.len();
+        let stale = if self.strategy.hands_out(Freshness::Stale) {
+            self.stale.several(self.pick, fewer)
+        } else {
+            Vec::new()
         };
-        let member = &self.places.get(key)?.member;
-        Some(Candidate {
-            key: key.clone(),
-            precondition: member.precondition(),
-            freshness,
-            node: member.node.clone(),
-        })
+        let candidate = |key: &Key, freshness| {
+            let member = &self.places.get(key)?.member;
+            Some(Candidate {
+                key: key.clone(),
+                precondition: member.precondition(),
+                freshness,
+                node: member.node.clone(),
+            })
+        };
+        let fresh = fresh.into_iter().filter_map(|key| candidate(key, Freshness::Fresh));
+        let stale = stale.into_iter().filter_map(|key| candidate(key, Freshness::Stale));
+        fresh.chain(stale).collect()
     }
 
     fn freshness(&self, member: &Member) -> Freshness {

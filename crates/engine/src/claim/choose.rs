@@ -2,19 +2,10 @@
 
 use super::view::{Candidate, ClaimView, Content, Offer};
 use crate::ids::Key;
+use crate::pace::{LONGEST_WAIT, worth_waiting};
 use crate::reason::{Code, Reason, WaitsFor};
 use crate::rollout::Freshness;
 use jiff::{SignedDuration, Timestamp};
-
-/// How long a start may take before it is no longer believed to be nearly over, where nothing was observed yet. Longer than the usual start of a container whose
-/// image is there; shorter than what a user takes for a hang.
-pub const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
-
-/// The longest a claim waits for warm sandboxes in all. Each single wait is bounded by the start it waits for; this bounds their sum when starts keep failing.
-pub const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(30);
-
-/// A start that takes longer than so many times the usual is not about to be over: it may as well never be.
-const OVERDUE: i32 = 2;
 
 /// What a claim without a sandbox should do.
 pub(super) enum Choice {
@@ -92,27 +83,16 @@ fn best(offers: &[Offer]) -> Option<(&Offer, &Candidate)> {
 }
 
 /// The pool whose next sandbox is worth waiting for, and until when.
-///
-/// A sandbox that is being created has the same work before it as a cold one and began earlier, so without any observation it is the better bet; with one, times
-/// are compared. One that is overdue is not waited for.
 fn soonest(
     offers: &[Offer],
     cold_start: Option<SignedDuration>,
     now: Timestamp,
 ) -> Option<(&Offer, Timestamp)> {
-    let worth = |offer: &&Offer| {
-        let (Some(start), Some(cold)) = (offer.start, cold_start) else { return true };
-        let Some(began) = offer.in_flight else { return false };
-        // Compared by when each would be ready: began + start < now + cold.
-        began.duration_since(now) + start < cold
-    };
     offers
         .iter()
-        .filter(worth)
         .filter_map(|offer| {
-            let patience = offer.start.or(cold_start).map_or(PATIENCE, |usual| usual * OVERDUE);
-            let until = offer.in_flight?.checked_add(patience).ok()?;
-            (now < until).then_some((offer, until))
+            let until = worth_waiting(offer.in_flight?, offer.start, cold_start, now)?;
+            Some((offer, until))
         })
         .min_by_key(|(offer, _)| (offer.ahead, offer.in_flight, &offer.pool))
 }

@@ -6,7 +6,7 @@ use super::size::sandboxes;
 use super::view::{PoolView, TemplateState};
 use crate::reason::{Code, Condition, ConditionKind, Reason, Verdict, WaitsFor};
 use crate::rollout::{Freshness, Strategy};
-use crate::world::{Stage, Trouble, TroubleKind};
+use crate::world::{Stage, Trouble};
 
 /// `Available` and `Progressing`.
 pub(super) fn conditions(
@@ -154,13 +154,7 @@ fn trouble(census: &Census) -> Option<Reason> {
     };
     let worst: &Trouble = troubles().min()?;
     let sharing = troubles().filter(|trouble| trouble.kind == worst.kind).count();
-    let code = match worst.kind {
-        TroubleKind::ImagePull => Code::ImagePull,
-        TroubleKind::ConfigError => Code::ConfigError,
-        TroubleKind::CrashLoop => Code::CrashLoop,
-        TroubleKind::Unschedulable => Code::Unschedulable,
-        TroubleKind::SchedulingGated => Code::SchedulingGated,
-    };
+    let code = Code::from(worst.kind);
     let waits_for =
         if worst.kind.is_waiting_for_a_place() { WaitsFor::Capacity } else { WaitsFor::Edit };
     let who = sandboxes(u32::try_from(sharing).unwrap_or(u32::MAX));
