@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::caller::Caller;
 use crate::figures::{Figures, Latencies, Unit};
-use crate::stage::{CLAIMS, POOLS, Stage, until_full};
+use crate::stage::{CLAIMS, SANDBOXES, Stage};
 use crate::watchers::Watcher;
 
 /// Claims one after another.
@@ -54,17 +54,22 @@ pub async fn alone(
     replicas: u32,
 ) -> anyhow::Result<()> {
     let caller = stage.caller().await?;
-    let pools = Watcher::open(&caller, POOLS).await?;
+    // Not the pool's status: it follows a claim a moment later, and the next claim would be made from a pool that only says it is full. The claimed ones stay ready.
+    let sandboxes = Watcher::open(&caller, SANDBOXES).await?;
+    let full = async |claimed: usize| {
+        let ready = replicas as usize + claimed;
+        sandboxes.until("a full pool", |scene| scene.ready == ready).await
+    };
     let claims = Watcher::open(&caller, CLAIMS).await?;
     let before = Costs::read(&stage.metrics().await?);
     let (mut answered, mut ready) = (Vec::new(), Vec::new());
     for number in 0..count {
-        until_full(&pools, "alone", replicas).await?;
+        full(number).await?;
         let claim = Claim::make(&caller, &claims, "alone", format!("alone-{number}")).await?;
         answered.push(claim.answered);
         ready.push(claim.ready);
     }
-    until_full(&pools, "alone", replicas).await?;
+    full(count).await?;
     let after = Costs::read(&stage.metrics().await?);
     let row = format!("alone, {way}");
     figures.add_latencies(&row, &Latencies::of(ready), Unit::Ms);

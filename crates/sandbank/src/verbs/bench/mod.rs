@@ -83,7 +83,7 @@ async fn measure(
     let mut outcomes = Vec::new();
     match args.rate {
         None => {
-            let mut fullness = Fullness::watch(server, &args.pool);
+            let mut fullness = Fullness::watch(server, pool);
             for i in 0..args.count {
                 fullness.wait_until_full(args.timeout).await?;
                 outcomes.push(one_claim(server, &arrivals, run, i, args).await);

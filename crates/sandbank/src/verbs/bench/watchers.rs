@@ -1,12 +1,13 @@
-//! What a measurement watches: claims that become ready, and how full the pool is.
+//! What a measurement watches: claims that become ready, and how many sandboxes of the pool are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dialects::condition::Condition;
-use futures::{StreamExt, TryStreamExt};
+use dialects::x_k8s::keys;
+use futures::StreamExt;
 use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::{oneshot, watch};
@@ -14,7 +15,9 @@ use tokio::sync::{oneshot, watch};
 use super::report::Start;
 use crate::exit::Error;
 use crate::verbs::connect::Server;
-use crate::verbs::objects::{Claim, Pool, Scope, claim_ready, claim_sandbox};
+use crate::verbs::objects::{
+    Claim, Pool, Sandbox, Scope, claim_ready, claim_sandbox, sandbox_is_claimed, sandbox_is_ready,
+};
 
 /// A claim was seen to be ready.
 #[derive(Debug)]
@@ -110,35 +113,36 @@ fn start_of(claim: &Claim) -> Start {
     }
 }
 
-/// A watch of one pool: has it as many ready sandboxes as it shall have?
+/// A watch of a pool's sandboxes: are as many ready to be claimed as it shall have?
+///
+/// The pool's own status is not asked: it follows a claim a moment later, and the next claim of a run would be made from a pool that only says it is full.
 pub struct Fullness {
     pool: String,
-    full: watch::Receiver<bool>,
+    wanted: usize,
+    ready: watch::Receiver<usize>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Fullness {
     /// Opens the watch.
-    pub fn watch(server: &Server, pool: &str) -> Self {
-        let (tx, full) = watch::channel(false);
-        let events = watcher::watch_object(server.pools(Scope::Namespace), pool);
-        let task = tokio::spawn(async move {
-            let mut events = pin!(events);
-            loop {
-                match events.try_next().await {
-                    Ok(Some(pool)) => tx.send_replace(pool.as_ref().is_some_and(is_full)),
-                    Ok(None) => return,
-                    // The watcher retries; until then the pool counts as not full.
-                    Err(_) => tx.send_replace(false),
-                };
-            }
-        });
-        Self { pool: pool.to_owned(), full, task }
+    pub fn watch(server: &Server, pool: &Pool) -> Self {
+        let name = pool.name_any();
+        let selector = format!("{}={}", keys::POOL, keys::hash(&name));
+        let events = watcher::watcher(
+            server.sandboxes(Scope::Namespace),
+            watcher::Config::default().labels(&selector),
+        );
+        let (tx, ready) = watch::channel(0);
+        let task = tokio::spawn(count(events, tx));
+        let wanted = usize::try_from(pool.spec.replicas.unwrap_or(1)).unwrap_or_default().max(1);
+        Self { pool: name, wanted, ready, task }
     }
 
     /// Returns when the pool is full.
     pub async fn wait_until_full(&mut self, patience: Duration) -> Result<(), Error> {
-        let full = tokio::time::timeout(patience, self.full.wait_for(|full| *full)).await;
+        let wanted = self.wanted;
+        let full =
+            tokio::time::timeout(patience, self.ready.wait_for(|ready| *ready >= wanted)).await;
         match full {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Error::NotReady {
@@ -156,7 +160,30 @@ impl Drop for Fullness {
     }
 }
 
-fn is_full(pool: &Pool) -> bool {
-    let ready = pool.status.as_ref().map_or(0, |s| s.ready_replicas);
-    ready > 0 && ready >= pool.spec.replicas.unwrap_or(1)
+/// Counts the ready sandboxes that no claim holds. The write that gives one to a claim takes the pool's label off it, which ends it for this watch.
+async fn count(
+    events: impl futures::Stream<Item = watcher::Result<Event<Sandbox>>>,
+    counted: watch::Sender<usize>,
+) {
+    let mut events = pin!(events);
+    let mut ready = BTreeSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Apply(sandbox) | Event::InitApply(sandbox)) => {
+                let name = sandbox.name_any();
+                if sandbox_is_ready(&sandbox) && !sandbox_is_claimed(&sandbox) {
+                    ready.insert(name);
+                } else {
+                    ready.remove(&name);
+                }
+            }
+            Ok(Event::Delete(sandbox)) => {
+                ready.remove(&sandbox.name_any());
+            }
+            // A new list, or an error that the watcher repairs with one; until then the pool counts as empty.
+            Ok(Event::Init) | Err(_) => ready.clear(),
+            Ok(Event::InitDone) => {}
+        }
+        counted.send_replace(ready.len());
+    }
 }
