@@ -51,3 +51,41 @@ pub fn digest(value: &Value) -> String {
     let bytes = hasher.finalize();
     bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// The document as JSON text, with members in the order of their keys and without nulls.
+pub fn text(value: &Value) -> String {
+    let mut text = String::new();
+    write(&mut text, value);
+    text
+}
+
+fn write(text: &mut String, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            let mut keys: Vec<&String> = members.keys().collect();
+            keys.sort_unstable();
+            let kept = keys.into_iter().filter(|key| !members[key.as_str()].is_null());
+            text.push('{');
+            for (place, key) in kept.enumerate() {
+                if place > 0 {
+                    text.push(',');
+                }
+                text.push_str(&Value::String(key.clone()).to_string());
+                text.push(':');
+                write(text, &members[key.as_str()]);
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (place, item) in items.iter().enumerate() {
+                if place > 0 {
+                    text.push(',');
+                }
+                write(text, item);
+            }
+            text.push(']');
+        }
+        simple => text.push_str(&simple.to_string()),
+    }
+}

@@ -11,9 +11,12 @@
 //!   on untouched.
 //! - [`canonical`]: the meaning of a JSON document as bytes to hash.
 //! - [`x_k8s`]: `agents.x-k8s.io` and `extensions.agents.x-k8s.io`, v1beta1 and v1alpha1.
+//! - [`kruise`]: `agents.kruise.io/v1alpha1`.
 
 pub mod canonical;
 pub mod condition;
+pub mod kruise;
 pub mod meta;
 pub mod pod;
+mod schema;
 pub mod x_k8s;

@@ -10,6 +10,7 @@ mod schema;
 mod template;
 
 use super::names::{Kind, V1ALPHA1, V1BETA1};
+use crate::schema::{age_column, column};
 use serde_json::{Value, json};
 
 /// All four, in the order in which they are best read.
@@ -101,12 +102,7 @@ fn version(kind: Kind, name: &str, about: &str, parts: Version) -> Value {
     version
 }
 
-/// A column.
-fn column(name: &str, kind: &str, path: &str, about: &str) -> Value {
-    json!({"name": name, "type": kind, "jsonPath": path, "description": about})
-}
-
-/// The status of the Ready condition, its reason, and the age, as most kinds show them.
+/// The status of the Ready condition and its reason, as most kinds show them.
 fn ready_column() -> Value {
     column(
         "Ready",
@@ -123,8 +119,4 @@ fn reason_column() -> Value {
         ".status.conditions[?(@.type==\"Ready\")].reason",
         "Why it is or is not ready.",
     )
-}
-
-fn age_column() -> Value {
-    json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"})
 }

@@ -2,8 +2,12 @@
 
 use super::schema::{conditions, count, name_ref, text, word};
 use super::{Version, age_column, column, definition};
+use crate::schema;
 use crate::x_k8s::names::{Kind, V1ALPHA1, V1BETA1};
 use serde_json::{Value, json};
+
+/// Up to a hundred percent, without leading zeros.
+const PERCENTAGE: &str = "^(100|[1-9]?[0-9])%$";
 
 const ABOUT: &str = "Sandboxes of one template, kept ready for claims.";
 
@@ -81,8 +85,8 @@ fn update_strategy() -> Value {
                 "type": "object",
                 "description": "How far RollingUpdate may go at a time.",
                 "properties": {
-                    "maxUnavailable": int_or_percent("How many may be missing while it goes on: a number, or a part of replicas, rounded down. 25% if absent."),
-                    "maxSurge": int_or_percent("How many more may exist while it goes on: a number, or a part of replicas, rounded up. 25% if absent."),
+                    "maxUnavailable": schema::int_or_percent("How many may be missing while it goes on: a number, or a part of replicas, rounded down. 25% if absent.", PERCENTAGE),
+                    "maxSurge": schema::int_or_percent("How many more may exist while it goes on: a number, or a part of replicas, rounded up. 25% if absent.", PERCENTAGE),
                 },
             },
         },
@@ -96,15 +100,5 @@ fn update_strategy() -> Value {
                 "message": "maxUnavailable and maxSurge can't both be zero: nothing could ever be replaced. Raise one of them",
             },
         ],
-    })
-}
-
-fn int_or_percent(about: &str) -> Value {
-    json!({
-        "x-kubernetes-int-or-string": true,
-        "anyOf": [{"type": "integer"}, {"type": "string"}],
-        "minimum": 0,
-        "pattern": "^(100|[1-9]?[0-9])%$",
-        "description": about,
     })
 }

@@ -1,0 +1,26 @@
+//! `agents.kruise.io/v1alpha1`: SandboxSet, Sandbox, SandboxClaim, SandboxTemplate.
+//!
+//! ```text
+//! SandboxClaim --names--> SandboxSet --keeps warm--> Sandbox --runs--> Pod of the same name
+//!                             |  names, or is materialised as
+//!                             v
+//!                       SandboxTemplate
+//! ```
+//!
+//! A sandbox belongs to its set by the controlling owner reference. A claim takes it with one conditional write that drops the reference and notes the claim in
+//! labels and annotations, so other programs that speak this protocol may claim from the same sets beside us.
+//!
+//! - [`names`], [`keys`]: the group and its kinds; labels and annotations.
+//! - [`types`]: the kinds, slim.
+//! - [`revision`]: what a template means, and the short strings it is shown as. [`meaning`]: the content that counts.
+//! - [`crds`]: the definitions to install.
+
+pub mod crds;
+pub mod keys;
+pub mod meaning;
+pub mod names;
+pub mod revision;
+pub mod types;
+
+pub use names::Kind;
+pub use types::{SandboxSet, SandboxTemplate, TemplateBlock};
