@@ -13,14 +13,17 @@
 //! - [`names`], [`keys`]: the group and its kinds; labels and annotations.
 //! - [`types`]: the kinds, slim.
 //! - [`revision`]: what a template means, and the short strings it is shown as. [`meaning`]: the content that counts.
+//! - [`duration`], [`resources`]: durations and amounts as clients write them.
 //! - [`crds`]: the definitions to install.
 
 pub mod crds;
+pub mod duration;
 pub mod keys;
 pub mod meaning;
 pub mod names;
+pub mod resources;
 pub mod revision;
 pub mod types;
 
 pub use names::Kind;
-pub use types::{SandboxSet, SandboxTemplate, TemplateBlock};
+pub use types::{SandboxClaim, SandboxSet, SandboxTemplate, TemplateBlock};

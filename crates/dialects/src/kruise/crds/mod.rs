@@ -3,6 +3,7 @@
 //! No webhook stands behind them: defaults are in the schemas, rules are in CEL, and what neither can tell the controllers say in a condition. What we add to
 //! the family is additive.
 
+mod claim;
 mod set;
 mod template;
 mod template_block;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 /// All of them, in the order in which they are best read.
 pub fn crds() -> Vec<Value> {
-    vec![set::crd(), template::crd()]
+    vec![set::crd(), claim::crd(), template::crd()]
 }
 
 /// What a kind is made of.
