@@ -4,7 +4,7 @@
 //!                 views (what was seen)                 now
 //!                        |                               |
 //!                        v                               v
-//!   pool::plan   claim::plan   batch::plan   sandbox::plan   template::plan
+//!   pool::plan   claim::plan   batch::plan   sandbox::plan   lifecycle::plan   template::plan
 //!                        |
 //!                        v
 //!       Plan { actions, status, wake_at, reasons }
@@ -19,6 +19,7 @@
 //! - [`claim`]: which sandbox a claim gets, or why it waits or is refused; its expiry.
 //! - [`batch`]: claims of n sandboxes: what is taken, waited for and started, and what was delivered.
 //! - [`sandbox`]: the pod, service and volumes of one sandbox; suspend, resume, expiry.
+//! - [`lifecycle`]: one sandbox that lives in phases: start, pause, resume, changes in place, upgrades with hooks, and its ends.
 //! - [`template`]: the network policy that belongs to a template.
 //! - [`shelf`]: the ready queue of a pool, from which claims take in O(log n), and the line of waiting claims.
 //! - [`expect`]: what was written and is not seen yet, so that a late cache never causes a second write.
@@ -34,6 +35,7 @@ pub mod check;
 pub mod claim;
 pub mod expect;
 pub mod ids;
+pub mod lifecycle;
 pub mod pace;
 pub mod pool;
 pub mod reason;

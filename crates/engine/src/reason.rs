@@ -114,6 +114,22 @@ codes! {
     Running,
     /// The sandbox is suspended or on its way to be.
     Suspended,
+    /// The sandbox is paused or on its way to be.
+    Paused,
+    /// The sandbox is on its way back from a pause.
+    Resuming,
+    /// A timer of the sandbox ran out, and it is paused.
+    PausedByTimer,
+    /// The pod of the sandbox is gone although nobody asked for that.
+    PodLost,
+    /// The pod is changed while it runs.
+    InPlaceUpdate,
+    /// The template changed in a way that no running pod can follow.
+    UpdateForbidden,
+    /// The pod is replaced, because the template changed.
+    Upgrading,
+    /// A hook of an upgrade failed.
+    HookFailed,
     /// The pod has to be made.
     PodMissing,
     /// The pod is still terminating.

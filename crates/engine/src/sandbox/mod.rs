@@ -4,7 +4,7 @@ mod plan;
 mod pods;
 mod service;
 mod view;
-mod volumes;
+pub(crate) mod volumes;
 
 pub use plan::plan;
 pub use view::*;

@@ -43,6 +43,15 @@ pub enum Setback {
     Invalid(String),
 }
 
+impl Setback {
+    /// What was said.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Denied(message) | Self::Invalid(message) => message,
+        }
+    }
+}
+
 /// Whether a sandbox should run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
@@ -221,6 +230,24 @@ pub enum SandboxAction {
     DeleteService(Key, Precondition),
     /// Delete the sandbox itself; it expired.
     DeleteSandbox(Key, Precondition),
+}
+
+/// One thing to do about a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VolumeAction {
+    /// Make the volume claim of this name.
+    Create(Key),
+    /// Become the owner of an unowned volume claim.
+    Adopt(Key, Precondition),
+}
+
+impl From<VolumeAction> for SandboxAction {
+    fn from(action: VolumeAction) -> Self {
+        match action {
+            VolumeAction::Create(key) => Self::CreateVolume(key),
+            VolumeAction::Adopt(key, precondition) => Self::AdoptVolume(key, precondition),
+        }
+    }
 }
 
 /// What a sandbox reports. The dialect words it.

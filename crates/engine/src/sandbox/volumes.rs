@@ -1,12 +1,12 @@
 //! Volumes: made once, never changed, and never taken from somebody else.
 
-use super::view::{Ownership, SandboxAction, VolumeView};
+use super::view::{Ownership, VolumeAction, VolumeView};
 use crate::reason::{Code, Reason};
 
 /// Makes or takes over what is missing. Returns why the pod can't be started yet, if so.
-pub(super) fn settle(
+pub(crate) fn settle<A: From<VolumeAction>>(
     volumes: &[VolumeView],
-    actions: &mut Vec<SandboxAction>,
+    actions: &mut Vec<A>,
     reasons: &mut Vec<Reason>,
 ) -> Option<String> {
     let mut problem = None;
@@ -15,7 +15,7 @@ pub(super) fn settle(
         match &volume.found {
             None => {
                 reasons.push(Reason::new(Code::Missing, format!("volume claim {name} is made")));
-                actions.push(SandboxAction::CreateVolume(volume.key.clone()));
+                actions.push(VolumeAction::Create(volume.key.clone()).into());
             }
             Some(found) if found.leaving => {
                 problem =
@@ -28,10 +28,9 @@ pub(super) fn settle(
                         Code::Adoptable,
                         format!("volume claim {name} is taken over"),
                     ));
-                    actions.push(SandboxAction::AdoptVolume(
-                        volume.key.clone(),
-                        found.precondition.clone(),
-                    ));
+                    actions.push(
+                        VolumeAction::Adopt(volume.key.clone(), found.precondition.clone()).into(),
+                    );
                 }
                 Ownership::Unowned | Ownership::Foreign => {
                     let message =
