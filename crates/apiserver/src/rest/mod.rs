@@ -169,6 +169,12 @@ async fn subresource(call: &Call<'_>, body: Body) -> Result<Response, ApiError> 
             Method::POST => pods::bind(call, &call::collect(body).await?).await,
             _ => Err(ApiError::method_not_allowed()),
         },
+        ("resize", method) if builtin && kind == "Pod" => match *method {
+            Method::GET | Method::HEAD => get(call).await,
+            Method::PUT => update::replace(call, &call::collect(body).await?, Part::Resize).await,
+            Method::PATCH => patch::patch(call, &call::collect(body).await?, Part::Resize).await,
+            _ => Err(ApiError::method_not_allowed()),
+        },
         ("eviction", method) if builtin && kind == "Pod" => match *method {
             Method::POST => pods::evict(call, &call::collect(body).await?).await,
             _ => Err(ApiError::method_not_allowed()),

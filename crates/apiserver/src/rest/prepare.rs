@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::call::strictness;
 use super::metadata;
 use super::options::FieldValidation;
+use crate::kinds::builtin::pod;
 use crate::kinds::{Generation, Served, Status};
 use crate::schema::{FieldError, decode::Decoded};
 use crate::status::{ApiError, Cause};
@@ -70,6 +71,8 @@ pub(crate) fn default(served: &Served, value: &mut Value) {
 pub(crate) enum Checks {
     /// Metadata, schema, and the kind's own rules for clients.
     All,
+    /// Metadata, schema, and the rules for changing what a pod's containers may use.
+    Resize,
     /// Metadata and schema: the server itself may change what clients may not, such as a pod's node.
     Schema,
 }
@@ -92,8 +95,12 @@ pub(crate) fn validate(
         }
     }
     // Built-in checks read fields by their type, which the schema has just vouched for.
-    if errors.is_empty() && checks == Checks::All {
-        errors.extend((served.kind.rules.hooks.validate)(value, old));
+    if errors.is_empty() {
+        errors = match (checks, old) {
+            (Checks::All, _) => (served.kind.rules.hooks.validate)(value, old),
+            (Checks::Resize, Some(old)) => pod::resize_errors(value, old),
+            (Checks::Resize, None) | (Checks::Schema, _) => Vec::new(),
+        };
     }
     if errors.is_empty() {
         return Ok(());

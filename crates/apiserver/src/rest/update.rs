@@ -9,6 +9,7 @@ use super::call::Call;
 use super::create::create_decoded;
 use super::options::{Effectiveness, WriteOptions, parse_revision};
 use super::prepare::{self, Checks};
+use crate::kinds::builtin::pod;
 use crate::kinds::{Generation, PutMissing, PutUnversioned, Served, Status};
 use crate::object::{Key, Object};
 use crate::schema::FieldError;
@@ -30,6 +31,8 @@ pub(crate) enum Part {
     Status,
     /// Of a namespace, `spec.finalizers` alone.
     Finalize,
+    /// Of a pod, what its containers ask for and may use.
+    Resize,
     /// Everything: for subresources that have done their own checks, such as binding.
     Whole,
 }
@@ -149,12 +152,17 @@ fn compute(
     limit_to(part, served, &mut new, &old);
     (served.kind.rules.hooks.on_update)(&mut new, &old);
     prepare::default(served, &mut new);
-    let counts = matches!(part, Part::Main | Part::Whole);
+    // What a user asked for. That a pod was given a node is not a change of what is wanted.
+    let counts = matches!(part, Part::Main | Part::Resize);
     if counts && prepare::content_changed(served, &new, &old) {
         let generation = old["metadata"]["generation"].as_u64().unwrap_or(0) + 1;
         new["metadata"]["generation"] = generation.into();
     }
-    let checks = if part == Part::Whole { Checks::Schema } else { Checks::All };
+    let checks = match part {
+        Part::Whole => Checks::Schema,
+        Part::Resize => Checks::Resize,
+        Part::Main | Part::Status | Part::Finalize => Checks::All,
+    };
     prepare::validate(served, &new, Some(&old), checks)?;
     let leaves = nothing_holds(&new);
     let draft = api.to_storage(served, new)?;
@@ -218,6 +226,7 @@ fn limit_to(part: Part, served: &Served, new: &mut Value, old: &Value) {
             }
             *new = limited;
         }
+        Part::Resize => pod::limit_to_resize(new, old),
         Part::Finalize => {
             let mut limited = old.clone();
             copy_member(&mut limited["spec"], &new["spec"], "finalizers");

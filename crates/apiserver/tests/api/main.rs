@@ -11,4 +11,5 @@ mod deletion;
 mod durability;
 mod errors;
 mod objects;
+mod pods;
 mod watches;

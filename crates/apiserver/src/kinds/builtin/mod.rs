@@ -4,7 +4,7 @@ mod config;
 mod event;
 mod lease;
 mod namespace;
-mod pod;
+pub(crate) mod pod;
 mod probe;
 mod service;
 mod storage;
@@ -136,6 +136,7 @@ const ROWS: &[Row] = &[
             sub("eviction", "policy", "v1", "Eviction", &["create"]),
             sub("exec", "", "v1", "PodExecOptions", &["create", "get"]),
             sub("log", "", "v1", "Pod", &["get"]),
+            sub("resize", "", "v1", "Pod", &["get", "patch", "update"]),
         ],
         hooks: pod::HOOKS,
         ..Row::NEW

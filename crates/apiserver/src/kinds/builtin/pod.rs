@@ -1,11 +1,16 @@
 //! Pods: what is filled in, what is refused, and what can't change.
 
+mod resize;
+mod update;
+
 use serde_json::{Value, json};
 
 use super::{Hooks, default_to, probe};
 use crate::rest::label_problem;
 use crate::schema::FieldError;
 use crate::schema::quantity::Quantity;
+
+pub(crate) use resize::{errors as resize_errors, limit as limit_to_resize};
 
 pub(super) const HOOKS: Hooks = Hooks {
     on_create,
@@ -193,7 +198,7 @@ fn validate(pod: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let spec = &pod["spec"];
     let mut errors = Vec::new();
     if let Some(old) = old {
-        check_unchanged(spec, &old["spec"], &mut errors);
+        update::check(pod, old, &mut errors);
         return errors;
     }
     if spec["containers"].as_array().is_none_or(Vec::is_empty) {
@@ -233,12 +238,17 @@ fn validate(pod: &Value, old: Option<&Value>) -> Vec<FieldError> {
     one_of(spec, "restartPolicy", "spec", &["Always", "Never", "OnFailure"], &mut errors);
     let policies = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
     one_of(spec, "dnsPolicy", "spec", &policies, &mut errors);
-    for member in ["terminationGracePeriodSeconds", "activeDeadlineSeconds"] {
-        if let Some(seconds) = spec[member].as_i64().filter(|seconds| *seconds < 0) {
-            let path = format!("spec.{member}");
-            let detail = "must be greater than or equal to 0";
-            errors.push(FieldError::invalid(path, seconds.into(), detail));
-        }
+    let negative = |seconds: &i64| *seconds < 0;
+    if let Some(seconds) = spec["terminationGracePeriodSeconds"].as_i64().filter(negative) {
+        let detail = "must be greater than or equal to 0";
+        let path = "spec.terminationGracePeriodSeconds";
+        errors.push(FieldError::invalid(path, seconds.into(), detail));
+    }
+    let deadlines = 1..=update::MAX_DEADLINE;
+    let deadline = spec["activeDeadlineSeconds"].as_i64();
+    if let Some(seconds) = deadline.filter(|seconds| !deadlines.contains(seconds)) {
+        let detail = format!("must be between 1 and {}, inclusive", update::MAX_DEADLINE);
+        errors.push(FieldError::invalid("spec.activeDeadlineSeconds", seconds.into(), detail));
     }
     errors
 }
@@ -342,46 +352,6 @@ fn one_of(
     if !found.is_null() && !allowed.iter().any(|allowed| found == allowed) {
         let allowed = allowed.iter().copied();
         errors.push(FieldError::not_supported(format!("{path}.{member}"), found.clone(), allowed));
-    }
-}
-
-/// A running process can't follow a change of its spec, so nearly none is allowed.
-fn check_unchanged(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
-    let count = |spec: &Value| spec["containers"].as_array().map_or(0, Vec::len);
-    if count(new) != count(old) {
-        let detail = "pod updates may not add or remove containers";
-        errors.push(FieldError::forbidden("spec.containers", detail));
-        return;
-    }
-    let kept_tolerations = old["tolerations"].as_array().into_iter().flatten().all(|toleration| {
-        new["tolerations"].as_array().is_some_and(|tolerations| tolerations.contains(toleration))
-    });
-    let fixed = |spec: &Value| {
-        let mut spec = spec.clone();
-        for list in ["containers", "initContainers"] {
-            for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
-            {
-                if let Some(members) = container.as_object_mut() {
-                    members.remove("image");
-                }
-            }
-        }
-        if let Some(members) = spec.as_object_mut() {
-            members.remove("activeDeadlineSeconds");
-            members.remove("tolerations");
-            if old["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
-                members.remove("terminationGracePeriodSeconds");
-            }
-        }
-        spec
-    };
-    if !kept_tolerations || fixed(new) != fixed(old) {
-        errors.push(FieldError::forbidden(
-            "spec",
-            "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
-             `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
-             `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
-        ));
     }
 }
 
