@@ -26,4 +26,4 @@ pub mod revision;
 pub mod types;
 
 pub use names::Kind;
-pub use types::{SandboxClaim, SandboxSet, SandboxTemplate, TemplateBlock};
+pub use types::{Sandbox, SandboxClaim, SandboxSet, SandboxTemplate, TemplateBlock};

@@ -4,6 +4,7 @@
 //! the family is additive.
 
 mod claim;
+mod sandbox;
 mod set;
 mod template;
 mod template_block;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 /// All of them, in the order in which they are best read.
 pub fn crds() -> Vec<Value> {
-    vec![set::crd(), claim::crd(), template::crd()]
+    vec![set::crd(), sandbox::crd(), claim::crd(), template::crd()]
 }
 
 /// What a kind is made of.
