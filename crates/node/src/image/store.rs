@@ -117,6 +117,15 @@ type Index = BTreeMap<ImageName, Named>;
 struct Named {
     id: ImageId,
     origin: Origin,
+    /// What a container does under this name instead of what the image says; empty: what the image says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    command: Vec<String>,
+}
+
+impl Named {
+    fn new(id: ImageId, origin: Origin) -> Self {
+        Self { id, origin, command: Vec::new() }
+    }
 }
 
 impl ImageStore {
@@ -147,13 +156,16 @@ impl ImageStore {
     pub fn resolve(&self, written: &str) -> Result<Option<Image>, ImageError> {
         let index = self.index()?;
         let named = match self.known_id(written)? {
-            Some(id) => Some(Named { id, origin: Origin::Local }),
+            Some(id) => Some(Named::new(id, Origin::Local)),
             None => index.get(&ImageName::parse(written)?).cloned(),
         };
-        match named {
-            Some(Named { id, origin }) => Ok(Some(Image { origin, ..self.image(&id)? })),
-            None => Ok(None),
+        let Some(Named { id, origin, command }) = named else { return Ok(None) };
+        let mut image = Image { origin, ..self.image(&id)? };
+        if !command.is_empty() {
+            image.defaults.entrypoint = None;
+            image.defaults.cmd = Some(command);
         }
+        Ok(Some(image))
     }
 
     /// Brings in every image of an OCI layout folder, an OCI or docker archive, or a root file system folder.
@@ -183,26 +195,34 @@ impl ImageStore {
         Ok(loaded)
     }
 
-    /// Gives an image that is here another name; from then on that name means this image.
-    pub fn tag(&self, existing: &str, new: &str) -> Result<ImageId, ImageError> {
+    /// Gives an image that is here another name; from then on that name means this image. Under the new name a container does `command` unless its pod says
+    /// otherwise; with an empty one it does what it does under the old name.
+    pub fn tag(
+        &self,
+        existing: &str,
+        new: &str,
+        command: &[String],
+    ) -> Result<ImageId, ImageError> {
         if ImageName::is_host(new) {
             return Err(ImageError::BuiltIn("replaced"));
         }
         let new = ImageName::parse(new)?;
         let _lock = self.lock()?;
         let mut index = self.index()?;
-        let id = match self.known_id(existing)? {
-            Some(id) => id,
+        let known = match self.known_id(existing)? {
+            Some(id) => Named::new(id, Origin::Local),
             None => index
                 .get(&ImageName::parse(existing)?)
-                .map(|named| named.id.clone())
+                .cloned()
                 .ok_or_else(|| ImageError::NotHere(existing.into()))?,
         };
+        let id = known.id;
         if !id.is_host() {
             let record = self.record(&id)?;
             self.write_record(&Record { released: false, ..record })?;
         }
-        index.insert(new, Named { id: id.clone(), origin: Origin::Local });
+        let command = if command.is_empty() { known.command } else { command.to_vec() };
+        index.insert(new, Named { id: id.clone(), origin: Origin::Local, command });
         self.write_index(&index)?;
         Ok(id)
     }
@@ -346,7 +366,7 @@ impl ImageStore {
             }
             self.write_record(&record)?;
             let shown = names.iter().map(ToString::to_string).collect();
-            let named = Named { id: record.id.clone(), origin };
+            let named = Named::new(record.id.clone(), origin);
             index.extend(names.into_iter().map(|name| (name, named.clone())));
             loaded.push(Loaded { id: record.id, names: shown });
         }

@@ -119,11 +119,11 @@ fn a_root_folder_is_an_image_and_a_tag_makes_any_name_mean_it() {
     let store = sources.store();
     let loaded = store.load(&sources.rootfs(), Some("mine")).unwrap();
     assert!(store.resolve("ghcr.example/team/runtime:v3").unwrap().is_none());
-    store.tag("mine", "ghcr.example/team/runtime:v3").unwrap();
+    store.tag("mine", "ghcr.example/team/runtime:v3", &[]).unwrap();
     let image = store.resolve("ghcr.example/team/runtime:v3").unwrap().unwrap();
     assert_eq!(image.id, loaded[0].id);
     assert_eq!(fs::read_to_string(image.layers[0].join("bin/sh")).unwrap(), "#!");
-    store.tag("host", "python:3.12").unwrap();
+    store.tag("host", "python:3.12", &[]).unwrap();
     assert!(store.resolve("python:3.12").unwrap().unwrap().id.is_host());
 }
 
@@ -188,6 +188,23 @@ fn the_built_in_image_can_be_neither_replaced_nor_removed() {
     let sources = Sources::new();
     let store = sources.store();
     store.load(&sources.rootfs(), Some("mine")).unwrap();
-    assert!(matches!(store.tag("mine", "host"), Err(ImageError::BuiltIn(_))));
+    assert!(matches!(store.tag("mine", "host", &[]), Err(ImageError::BuiltIn(_))));
     assert!(matches!(store.remove("host:latest"), Err(ImageError::BuiltIn(_))));
+}
+
+#[test]
+fn a_tag_can_say_what_a_container_does_and_hands_it_on() {
+    let sources = Sources::new();
+    let store = sources.store();
+    let serve = ["httpd", "-f"].map(str::to_owned);
+    store.tag("host", "web:1", &serve).unwrap();
+    store.tag("web:1", "web:latest", &[]).unwrap();
+    for name in ["web:1", "web"] {
+        let image = store.resolve(name).unwrap().unwrap();
+        assert!(image.id.is_host());
+        assert_eq!(image.defaults.entrypoint, None);
+        assert_eq!(image.defaults.cmd.as_deref(), Some(&serve[..]), "{name}");
+    }
+    let plain = store.resolve("host").unwrap().unwrap();
+    assert_ne!(plain.defaults.cmd.as_deref(), Some(&serve[..]), "the image itself is as it was");
 }

@@ -42,6 +42,9 @@ pub enum ImageVerb {
         image: String,
         /// The further name
         name: String,
+        /// What a container of that name does unless its pod says otherwise [default: what the image says]
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
     },
     /// List the images
     #[command(alias = "ls")]
@@ -66,7 +69,7 @@ pub async fn run(global: &Global, verb: ImageVerb) -> Result<(), Error> {
     match verb {
         ImageVerb::Load { path, name } => load(global, store, path, name).await,
         ImageVerb::Pull { image, user } => pull(global, store, &image, user).await,
-        ImageVerb::Tag { image, name } => tag(global, &store, &image, &name),
+        ImageVerb::Tag { image, name, command } => tag(global, &store, &image, &name, &command),
         ImageVerb::List => list(global, &store),
         ImageVerb::Rm { images } => rm(global, &store, &images),
     }
@@ -136,8 +139,15 @@ fn read_password() -> Result<String, Error> {
     }
 }
 
-fn tag(global: &Global, store: &ImageStore, image: &str, name: &str) -> Result<(), Error> {
-    let id = store.tag(image, name).map_err(|e| explain(&format!("tagging {image}"), e))?;
+fn tag(
+    global: &Global,
+    store: &ImageStore,
+    image: &str,
+    name: &str,
+    command: &[String],
+) -> Result<(), Error> {
+    let id =
+        store.tag(image, name, command).map_err(|e| explain(&format!("tagging {image}"), e))?;
     let answer = Loaded { id, names: vec![name.to_owned()] };
     output::answer(global.output, &answer, || format!("{name} is now {image} ({})", answer.id.0))
 }
