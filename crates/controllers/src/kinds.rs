@@ -13,6 +13,14 @@ pub enum Kind {
     Pool,
     /// `extensions.agents.x-k8s.io` SandboxClaim.
     Claim,
+    /// `agents.kruise.io` SandboxSet.
+    SandboxSet,
+    /// `agents.kruise.io` Sandbox.
+    KruiseSandbox,
+    /// `agents.kruise.io` SandboxClaim.
+    KruiseClaim,
+    /// `agents.kruise.io` SandboxTemplate.
+    KruiseTemplate,
     /// A pod.
     Pod,
     /// A service.
@@ -24,12 +32,16 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All kinds.
-    pub const ALL: [Kind; 8] = [
+    /// All kinds, in their order.
+    pub const ALL: [Kind; 12] = [
         Kind::Sandbox,
         Kind::Template,
         Kind::Pool,
         Kind::Claim,
+        Kind::SandboxSet,
+        Kind::KruiseSandbox,
+        Kind::KruiseClaim,
+        Kind::KruiseTemplate,
         Kind::Pod,
         Kind::Service,
         Kind::Volume,
@@ -42,6 +54,9 @@ impl Kind {
         match self {
             Kind::Sandbox => "agents.x-k8s.io",
             Kind::Template | Kind::Pool | Kind::Claim => "extensions.agents.x-k8s.io",
+            Kind::SandboxSet | Kind::KruiseSandbox | Kind::KruiseClaim | Kind::KruiseTemplate => {
+                "agents.kruise.io"
+            }
             Kind::Pod | Kind::Service | Kind::Volume => "",
             Kind::NetworkPolicy => "networking.k8s.io",
         }
@@ -52,6 +67,9 @@ impl Kind {
     pub fn version(self) -> &'static str {
         match self {
             Kind::Sandbox | Kind::Template | Kind::Pool | Kind::Claim => "v1beta1",
+            Kind::SandboxSet | Kind::KruiseSandbox | Kind::KruiseClaim | Kind::KruiseTemplate => {
+                "v1alpha1"
+            }
             Kind::Pod | Kind::Service | Kind::Volume | Kind::NetworkPolicy => "v1",
         }
     }
@@ -62,6 +80,9 @@ impl Kind {
         match self {
             Kind::Sandbox => "agents.x-k8s.io/v1beta1",
             Kind::Template | Kind::Pool | Kind::Claim => "extensions.agents.x-k8s.io/v1beta1",
+            Kind::SandboxSet | Kind::KruiseSandbox | Kind::KruiseClaim | Kind::KruiseTemplate => {
+                "agents.kruise.io/v1alpha1"
+            }
             Kind::Pod | Kind::Service | Kind::Volume => "v1",
             Kind::NetworkPolicy => "networking.k8s.io/v1",
         }
@@ -71,10 +92,11 @@ impl Kind {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Sandbox => "Sandbox",
-            Kind::Template => "SandboxTemplate",
+            Kind::Sandbox | Kind::KruiseSandbox => "Sandbox",
+            Kind::Template | Kind::KruiseTemplate => "SandboxTemplate",
             Kind::Pool => "SandboxWarmPool",
-            Kind::Claim => "SandboxClaim",
+            Kind::SandboxSet => "SandboxSet",
+            Kind::Claim | Kind::KruiseClaim => "SandboxClaim",
             Kind::Pod => "Pod",
             Kind::Service => "Service",
             Kind::Volume => "PersistentVolumeClaim",
@@ -86,10 +108,11 @@ impl Kind {
     #[must_use]
     pub fn plural(self) -> &'static str {
         match self {
-            Kind::Sandbox => "sandboxes",
-            Kind::Template => "sandboxtemplates",
+            Kind::Sandbox | Kind::KruiseSandbox => "sandboxes",
+            Kind::Template | Kind::KruiseTemplate => "sandboxtemplates",
             Kind::Pool => "sandboxwarmpools",
-            Kind::Claim => "sandboxclaims",
+            Kind::SandboxSet => "sandboxsets",
+            Kind::Claim | Kind::KruiseClaim => "sandboxclaims",
             Kind::Pod => "pods",
             Kind::Service => "services",
             Kind::Volume => "persistentvolumeclaims",

@@ -10,9 +10,10 @@
 //!
 //! [`run::run`] starts all of it against any API server, over HTTPS or in process; there is one path through the code.
 //!
+//! - [`family`]: what an API family brings. [`x_k8s`] is one.
 //! - [`index`]: one watch per kind; what is known, how it is linked, and whom a change concerns.
 //! - [`queue`]: which subject is looked at next. [`subject`]: what a subject is.
-//! - [`reconcile`]: one file per kind; from the index to a view, through the engine, to writes.
+//! - [`reconcile`]: from the index to a view, through the engine, to writes.
 //! - [`act`]: bounded, timed, conditional writes, and what may be concluded from a failed one.
 //! - [`lease`]: one writer at a time.
 //! - [`events`], [`metrics`]: what people and dashboards see.
@@ -25,6 +26,7 @@
 pub mod act;
 pub mod clock;
 pub mod events;
+pub mod family;
 pub mod index;
 pub mod kinds;
 pub mod lease;
@@ -35,6 +37,7 @@ pub mod run;
 pub mod subject;
 pub mod why;
 mod work;
+pub mod x_k8s;
 
 pub use clock::Clock;
 pub use run::{Options, RunError, Running, run, start};

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use dialects::pod::Pod;
-use dialects::x_k8s::{Sandbox, SandboxClaim, SandboxTemplate, SandboxWarmPool, keys};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::act::{Permits, Writer};
 use crate::clock::Clock;
 use crate::events::{self, Events};
-use crate::index::child::{NetworkPolicy, Service, Volume};
-use crate::index::watch::{Listing, Scope, WatchOptions, follow};
+use crate::family::{Family, Watches};
+use crate::index::watch::{Listing, Scope, Synced, WatchOptions, follow};
 use crate::index::{Index, Indexed, World};
 use crate::lease::{self, Leadership, LeaseError, LeaseOptions};
 use crate::metrics::Metrics;
@@ -21,6 +19,7 @@ use crate::queue::{Backoff, Lane, Queue};
 use crate::reconcile::{Reconciler, Tuning};
 use crate::subject::Subject;
 use crate::work;
+use crate::x_k8s::{self, XK8s};
 
 /// How the controllers run.
 #[derive(Clone, Debug)]
@@ -89,7 +88,7 @@ pub enum RunError {
     Part(&'static str),
 }
 
-/// Whether the first listing of every kind is complete.
+/// Whether the first listing of every kind is complete. A kind that the server does not serve has been listed: there is none of it.
 #[derive(Clone, Debug)]
 pub struct Readiness(watch::Receiver<bool>);
 
@@ -126,9 +125,6 @@ pub fn start(client: kube::Client, options: Options, shutdown: CancellationToken
     // Cancelled when the caller says so, or when a part of us ended.
     let stop = shutdown.child_token();
     let metrics = options.metrics.clone();
-    let queue = Arc::new(Queue::new(Backoff::seeded(options.seed)));
-    let world = World::new(options.dialect.clone(), options.clock.clone());
-    let index = Arc::new(Index::new(world, queue.clone(), metrics.clone()));
     let mut parts: JoinSet<Result<&'static str, RunError>> = JoinSet::new();
 
     let events = match options.events {
@@ -165,105 +161,170 @@ pub fn start(client: kube::Client, options: Options, shutdown: CancellationToken
             leadership
         }
     };
-    let (ready, readiness) = Readiness::channel();
-    let synced = watch_all(&client, &index, &options, &events, &stop, &mut parts);
-    let writer =
-        Writer::new(client, Permits::new(options.writes), leadership.clone(), metrics.clone());
-    let reconciler = Arc::new(Reconciler::new(
-        index.clone(),
-        writer,
-        events,
+    let writer = Writer::new(
+        client.clone(),
+        Permits::new(options.writes),
+        leadership.clone(),
         metrics.clone(),
-        options.clock.clone(),
-        options.tuning,
-        options.seed,
-    ));
-    let workers = options.workers.max(2);
-    let (queue_of_workers, stop_workers) = (queue.clone(), stop.clone());
+    );
+    let mut cast = Cast {
+        client,
+        options,
+        events,
+        writer,
+        leadership,
+        stop: stop.clone(),
+        release: Arc::new(release.drop_guard()),
+        parts,
+        synced: Vec::new(),
+        families: Vec::new(),
+    };
+    let x_k8s = x_k8s::Own::new(cast.options.dialect.clone());
+    cast.add::<XK8s>(x_k8s);
+    let Cast { mut parts, synced, families, .. } = cast;
+    let (ready, readiness) = Readiness::channel();
+    let tell = tell_ready(synced, ready, stop.clone());
     parts.spawn(async move {
-        let _release = release.drop_guard();
-        let begin = begin(synced, ready, leadership);
-        tokio::select! {
-            biased;
-            () = stop_workers.cancelled() => return Ok("the workers"),
-            () = begin => {}
-        }
-        work::run(reconciler, queue_of_workers, workers, stop_workers).await;
-        Ok("the workers")
+        tell.await;
+        Ok("the readiness")
     });
-    Running { parts, stop, queue, index, metrics, readiness }
+    Running { parts, stop, families, metrics, readiness }
 }
 
-/// Waits until everything was listed once and we lead. Before that, "it does not exist" can't be told from "not seen yet".
-async fn begin(
-    synced: Vec<watch::Receiver<bool>>,
+/// Says when every kind was listed once, as far as it is served.
+async fn tell_ready(
+    synced: Vec<watch::Receiver<Synced>>,
     ready: watch::Sender<bool>,
-    mut leadership: Leadership,
+    stop: CancellationToken,
 ) {
-    for mut kind in synced {
-        if kind.wait_for(|synced| *synced).await.is_err() {
+    let listed = async {
+        reach(synced, |synced| *synced != Synced::No).await;
+        tracing::info!("the first listing is complete");
+        ready.send_replace(true);
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => return,
+        () = listed => {}
+    }
+    stop.cancelled().await;
+}
+
+/// Waits until all kinds got so far; for ever if one ended before.
+async fn reach(kinds: Vec<watch::Receiver<Synced>>, far_enough: impl Fn(&Synced) -> bool) {
+    for mut kind in kinds {
+        if kind.wait_for(&far_enough).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
-    tracing::info!("the first listing is complete");
-    ready.send_replace(true);
-    leadership.acquired().await;
 }
 
-fn watch_all(
-    client: &kube::Client,
-    index: &Arc<Index>,
-    options: &Options,
-    events: &Events,
-    stop: &CancellationToken,
-    parts: &mut JoinSet<Result<&'static str, RunError>>,
-) -> Vec<watch::Receiver<bool>> {
-    let mut watches = Watches { client, index, options, events, stop, parts, synced: Vec::new() };
-    watches.add::<SandboxTemplate>(None);
-    watches.add::<SandboxWarmPool>(None);
-    watches.add::<Sandbox>(None);
-    watches.add::<SandboxClaim>(None);
-    // Everything else in a cluster has pods, services and volumes too; what is ours carries this label. A stranger's that is in the way is looked up when it is.
-    watches.add::<Pod>(Some(keys::NAME_HASH));
-    watches.add::<Service>(Some(keys::NAME_HASH));
-    watches.add::<Volume>(Some(keys::NAME_HASH));
-    watches.add::<NetworkPolicy>(None);
-    watches.synced
+/// What is being started, family by family.
+struct Cast {
+    client: kube::Client,
+    options: Options,
+    events: Events,
+    writer: Writer,
+    leadership: Leadership,
+    stop: CancellationToken,
+    /// Dropped by the last workers: the lease is released when nobody writes any more.
+    release: Arc<DropGuard>,
+    parts: JoinSet<Result<&'static str, RunError>>,
+    synced: Vec<watch::Receiver<Synced>>,
+    families: Vec<Arc<dyn Quiet>>,
 }
 
-struct Watches<'a> {
-    client: &'a kube::Client,
-    index: &'a Arc<Index>,
-    options: &'a Options,
-    events: &'a Events,
-    stop: &'a CancellationToken,
-    parts: &'a mut JoinSet<Result<&'static str, RunError>>,
-    synced: Vec<watch::Receiver<bool>>,
+impl Cast {
+    /// Starts a family: its watches, and workers that wait until all of its kinds were listed once and we lead. Before that, "it does not exist" can't be told
+    /// from "not seen yet". A family whose definitions are not installed waits, and holds up no other.
+    fn add<F: Family>(&mut self, own: F::Own) {
+        let options = &self.options;
+        let queue = Arc::new(Queue::new(Backoff::seeded(options.seed)));
+        let world = World::new(own, options.clock.clone(), options.metrics.clone());
+        let index = Arc::new(Index::<F>::new(world, queue.clone()));
+        let mut following = Following { cast: self, index: index.clone(), synced: Vec::new() };
+        F::watch(&mut following);
+        let synced = following.synced;
+        self.synced.extend(synced.iter().cloned());
+        let options = &self.options;
+        let reconciler = Arc::new(Reconciler::new(
+            index.clone(),
+            self.writer.clone(),
+            self.events.clone(),
+            options.metrics.clone(),
+            options.clock.clone(),
+            options.tuning,
+            options.seed,
+        ));
+        let workers = options.workers.max(2);
+        let (release, stop) = (self.release.clone(), self.stop.clone());
+        let (of_workers, mut leadership) = (queue.clone(), self.leadership.clone());
+        self.parts.spawn(async move {
+            let _release = release;
+            let begin = async {
+                reach(synced, |synced| *synced == Synced::Listed).await;
+                tracing::info!(family = F::NAME, "all of its kinds are listed");
+                leadership.acquired().await;
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok("the workers"),
+                () = begin => {}
+            }
+            work::run(reconciler, of_workers, workers, stop).await;
+            Ok("the workers")
+        });
+        self.families.push(Arc::new(Watched { queue, index }));
+    }
 }
 
-impl Watches<'_> {
-    fn add<T: Indexed>(&mut self, labels: Option<&'static str>) {
-        let (sender, receiver) = watch::channel(false);
+/// Starts the watches of a family.
+struct Following<'a, F: Family> {
+    cast: &'a mut Cast,
+    index: Arc<Index<F>>,
+    synced: Vec<watch::Receiver<Synced>>,
+}
+
+impl<F: Family> Watches<F> for Following<'_, F> {
+    fn kind<T: Indexed<F>>(&mut self, label: Option<&'static str>) {
+        let (sender, receiver) = watch::channel(Synced::No);
         self.synced.push(receiver);
+        let cast = &mut *self.cast;
         let options = WatchOptions {
-            scope: self.options.scope.clone(),
-            listing: self.options.listing,
-            labels,
+            scope: cast.options.scope.clone(),
+            listing: cast.options.listing,
+            labels: label,
         };
-        let metrics = self.options.metrics.clone();
-        let watch = follow::<T>(
-            self.client.clone(),
+        let watch = follow::<F, T>(
+            cast.client.clone(),
             self.index.clone(),
             options,
-            self.events.clone(),
-            metrics,
+            cast.events.clone(),
+            cast.options.metrics.clone(),
             sender,
-            self.stop.clone(),
+            cast.stop.clone(),
         );
-        self.parts.spawn(async move {
+        cast.parts.spawn(async move {
             watch.await;
             Ok("a watch")
         });
+    }
+}
+
+/// A family as far as one can ask whether it has anything to do.
+trait Quiet: Send + Sync + std::fmt::Debug {
+    fn is_quiet(&self, horizon: tokio::time::Instant) -> bool;
+}
+
+#[derive(Debug)]
+struct Watched<F: Family> {
+    queue: Arc<Queue<Subject>>,
+    index: Arc<Index<F>>,
+}
+
+impl<F: Family> Quiet for Watched<F> {
+    fn is_quiet(&self, horizon: tokio::time::Instant) -> bool {
+        self.queue.is_quiet(horizon) && self.index.world().ledger.unsettled() == 0
     }
 }
 
@@ -272,8 +333,7 @@ impl Watches<'_> {
 pub struct Running {
     parts: JoinSet<Result<&'static str, RunError>>,
     stop: CancellationToken,
-    queue: Arc<Queue<Subject>>,
-    index: Arc<Index>,
+    families: Vec<Arc<dyn Quiet>>,
     metrics: Metrics,
     readiness: Readiness,
 }
@@ -294,7 +354,7 @@ impl Running {
     /// Whether there is nothing to do until `horizon`, as far as is known now: nothing waits, nothing is being worked on, and all our writes were seen.
     #[must_use]
     pub fn is_quiet(&self, horizon: tokio::time::Instant) -> bool {
-        self.queue.is_quiet(horizon) && self.index.world().ledger.unsettled() == 0
+        self.families.iter().all(|family| family.is_quiet(horizon))
     }
 
     /// Waits for the end.

@@ -7,14 +7,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::act::WriteError;
+use crate::family::Family;
 use crate::queue::{Finish, Lane, Queue};
 use crate::reconcile::{Failure, Reconciler};
 use crate::run::lanes;
 use crate::subject::Subject;
 
 /// Works until `stop`, then lets what is under way end.
-pub(crate) async fn run(
-    reconciler: Arc<Reconciler>,
+pub(crate) async fn run<F: Family>(
+    reconciler: Arc<Reconciler<F>>,
     queue: Arc<Queue<Subject>>,
     workers: usize,
     stop: CancellationToken,
@@ -35,8 +36,8 @@ pub(crate) async fn run(
     reconciler.finish().await;
 }
 
-async fn worker(
-    reconciler: Arc<Reconciler>,
+async fn worker<F: Family>(
+    reconciler: Arc<Reconciler<F>>,
     queue: Arc<Queue<Subject>>,
     lane: Lane,
     stop: CancellationToken,

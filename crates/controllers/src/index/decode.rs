@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 
 use dialects::pod::Pod;
-use dialects::x_k8s::{Sandbox, SandboxClaim, SandboxTemplate, SandboxWarmPool};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::ObjectMeta;
 use serde::de::DeserializeOwned;
@@ -24,24 +23,22 @@ pub trait Watched: Object + Clone + DeserializeOwned + Debug + Send + Sync + 'st
     const KIND: Kind;
 }
 
+/// Says of which kind types with `metadata` are.
 macro_rules! watched {
     ($($type:ty => $kind:expr),* $(,)?) => { $(
-        impl Object for $type {
+        impl $crate::index::table::Object for $type {
             fn meta(&self) -> &dialects::meta::Meta {
                 &self.metadata
             }
         }
-        impl Watched for $type {
-            const KIND: Kind = $kind;
+        impl $crate::index::decode::Watched for $type {
+            const KIND: $crate::kinds::Kind = $kind;
         }
     )* };
 }
+pub(crate) use watched;
 
 watched! {
-    Sandbox => Kind::Sandbox,
-    SandboxTemplate => Kind::Template,
-    SandboxWarmPool => Kind::Pool,
-    SandboxClaim => Kind::Claim,
     Pod => Kind::Pod,
     Service => Kind::Service,
     Volume => Kind::Volume,
@@ -126,6 +123,7 @@ impl<T: Watched> kube::Resource for Delivered<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dialects::x_k8s::SandboxWarmPool;
     use serde_json::json;
 
     #[test]

@@ -5,6 +5,7 @@
 //! stop at each member.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use engine::expect::Expectations;
 use engine::pool::Pending;
@@ -175,7 +176,9 @@ impl Ledger {
     /// Gives up on what a subject has waited for too long. Returns how many.
     pub fn expire(&mut self, subject: &Subject, now: Timestamp) -> usize {
         let mut expired = 0;
-        for kind in Kind::ALL {
+        let kinds: Vec<Kind> =
+            self.open.range(all_of(subject)).map(|((_, kind), _)| *kind).collect();
+        for kind in kinds {
             self.settle(subject, kind, |open| expired += open.expire(now));
         }
         expired
@@ -196,7 +199,7 @@ impl Ledger {
     }
 
     fn is_settled(&self, subject: &Subject) -> bool {
-        Kind::ALL.iter().all(|kind| !self.open.contains_key(&(subject.clone(), *kind)))
+        self.open.range(all_of(subject)).next().is_none()
     }
 
     fn settle(&mut self, subject: &Subject, kind: Kind, with: impl FnOnce(&mut Expectations)) {
@@ -237,6 +240,12 @@ impl Ledger {
         }
         released
     }
+}
+
+/// The entries of a subject, of whatever kind.
+fn all_of(subject: &Subject) -> RangeInclusive<(Subject, Kind)> {
+    let [first, .., last] = Kind::ALL;
+    (subject.clone(), first)..=(subject.clone(), last)
 }
 
 #[cfg(test)]

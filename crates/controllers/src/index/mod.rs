@@ -11,17 +11,20 @@
 //! if it touches something that the subject's plan is made from: the status of a pool, which changes all the time, wakes nobody, and a claim is looked at about
 //! once. All of it happens in one short critical section, so a reconcile sees a consistent picture.
 //!
+//! Every family has an index of its own. What is here does the bookkeeping that all of them need; what a change *means*, so whom it wakes, each family says in
+//! its implementations of [`Indexed`].
+//!
 //! Nothing here is a source of truth. Whatever is decided from it is written under a precondition, and a restart builds all of it again from the API.
 
 pub mod child;
-pub mod claims;
+mod claims;
 pub mod decode;
 pub mod ledger;
-pub mod pools;
+mod pods;
+mod pools;
 mod relist;
-pub mod sandboxes;
+mod sandboxes;
 pub mod table;
-pub mod templates;
 pub mod wakes;
 pub mod watch;
 pub mod world;
@@ -32,7 +35,7 @@ use std::sync::Arc;
 use engine::{Key, Version};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::metrics::Metrics;
+use crate::family::Family;
 use crate::queue::{Priority, Queue};
 use crate::subject::Subject;
 use decode::Watched;
@@ -40,36 +43,35 @@ use table::{Change, Table};
 use wakes::Wakes;
 pub use world::World;
 
-/// A kind that is kept in the world.
-pub trait Indexed: Watched {
+/// A kind that is kept in the world of a family.
+pub trait Indexed<F: Family>: Watched {
     /// Its table.
-    fn table(world: &mut World) -> &mut Table<Self>
+    fn table(world: &mut World<F>) -> &mut Table<Self>
     where
         Self: Sized;
 
     /// Follows a change: other indexes, shelves, and whom to wake.
-    fn changed(world: &mut World, key: &Key, change: &Change<Self>, wakes: &mut Wakes)
+    fn changed(world: &mut World<F>, key: &Key, change: &Change<Self>, wakes: &mut Wakes)
     where
         Self: Sized;
 }
 
-/// The world behind its lock, and the queue it fills.
+/// The world of a family behind its lock, and the queue it fills.
 #[derive(Debug)]
-pub struct Index {
-    world: Mutex<World>,
+pub struct Index<F: Family> {
+    world: Mutex<World<F>>,
     queue: Arc<Queue<Subject>>,
-    metrics: Metrics,
 }
 
-impl Index {
+impl<F: Family> Index<F> {
     /// An empty index that wakes subjects through `queue`.
     #[must_use]
-    pub fn new(world: World, queue: Arc<Queue<Subject>>, metrics: Metrics) -> Self {
-        Index { world: Mutex::new(world), queue, metrics }
+    pub fn new(world: World<F>, queue: Arc<Queue<Subject>>) -> Self {
+        Index { world: Mutex::new(world), queue }
     }
 
     /// The world. Hold it for a look or a note, never across an await.
-    pub fn world(&self) -> MutexGuard<'_, World> {
+    pub fn world(&self) -> MutexGuard<'_, World<F>> {
         self.world.lock()
     }
 
@@ -79,7 +81,7 @@ impl Index {
     }
 
     /// Takes an observation.
-    pub fn apply<T: Indexed>(&self, object: T) {
+    pub fn apply<T: Indexed<F>>(&self, object: T) {
         let key = object.meta().key();
         let mut wakes = Wakes::default();
         {
@@ -100,13 +102,12 @@ impl Index {
                 T::changed(&mut world, &key, &change, &mut wakes);
             }
             world.note_seen(T::KIND, &key, &uid, version, leaving, &mut wakes);
-            world.flush_metrics(&self.metrics);
         }
         self.send(wakes);
     }
 
     /// The object is gone, as of this version: a replay of an older end does not concern what was seen since.
-    pub fn gone<T: Indexed>(&self, key: &Key, version: Version) {
+    pub fn gone<T: Indexed<F>>(&self, key: &Key, version: Version) {
         let mut wakes = Wakes::default();
         {
             let mut world = self.world.lock();
@@ -115,13 +116,12 @@ impl Index {
                 world.note_gone(T::KIND, key, &old.meta().uid(), &mut wakes);
             }
             T::changed(&mut world, key, &change, &mut wakes);
-            world.flush_metrics(&self.metrics);
         }
         self.send(wakes);
     }
 
     /// What is known and was not listed, and in which version it is known.
-    pub fn missing<T: Indexed>(&self, listed: &BTreeSet<Key>) -> Vec<(Key, Version)> {
+    pub fn missing<T: Indexed<F>>(&self, listed: &BTreeSet<Key>) -> Vec<(Key, Version)> {
         T::table(&mut self.world.lock()).missing_from(listed)
     }
 

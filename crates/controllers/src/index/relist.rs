@@ -12,9 +12,10 @@ use engine::Key;
 use futures::StreamExt;
 use kube::Api;
 
-use super::decode::Delivered;
+use super::decode::{Delivered, Watched};
 use super::{Index, Indexed};
 use crate::act::WRITE_TIMEOUT;
+use crate::family::Family;
 
 /// Names asked for at once. A list that lost its place after a mass deletion asks for thousands; sixteen at a time keep that to a second without crowding out
 /// the writes.
@@ -30,9 +31,9 @@ enum Found<T> {
 }
 
 /// Takes out of the index what is gone, and returns what is there although the listing left it out. Only what `selector` selects counts as there.
-pub(super) async fn settle<T: Indexed>(
+pub(super) async fn settle<F: Family, T: Indexed<F>>(
     client: &kube::Client,
-    index: &Index,
+    index: &Index<F>,
     selector: Option<&'static str>,
     listed: &BTreeSet<Key>,
 ) -> Vec<Delivered<T>> {
@@ -53,7 +54,7 @@ pub(super) async fn settle<T: Indexed>(
     there
 }
 
-async fn ask<T: Indexed>(client: &kube::Client, key: &Key) -> Found<T> {
+async fn ask<T: Watched>(client: &kube::Client, key: &Key) -> Found<T> {
     let api: Api<Delivered<T>> = Api::namespaced(client.clone(), &key.namespace);
     loop {
         match tokio::time::timeout(WRITE_TIMEOUT, api.get_opt(&key.name)).await {
@@ -74,7 +75,7 @@ async fn ask<T: Indexed>(client: &kube::Client, key: &Key) -> Found<T> {
     }
 }
 
-fn selects<T: Indexed>(selector: Option<&'static str>, delivered: &Delivered<T>) -> bool {
+fn selects<T: Watched>(selector: Option<&'static str>, delivered: &Delivered<T>) -> bool {
     match (selector, &delivered.object) {
         (Some(label), Ok(object)) => object.meta().labels.contains_key(label),
         _ => true,
@@ -97,9 +98,10 @@ mod tests {
     use crate::clock::Clock;
     use crate::events::Events;
     use crate::index::World;
-    use crate::index::watch::{Listing, Scope, WatchOptions, follow};
+    use crate::index::watch::{Listing, Scope, Synced, WatchOptions, follow};
     use crate::metrics::Metrics;
     use crate::queue::{Backoff, Queue};
+    use crate::x_k8s::{Own, XK8s};
 
     fn sandbox(name: &str, uid: &str, version: u64) -> Value {
         let metadata = json!({
@@ -125,14 +127,15 @@ mod tests {
         asked: Vec<String>,
     }
 
-    fn index() -> Arc<Index> {
-        let world = World::new(dialects::x_k8s::Options::default(), Clock::system());
-        Arc::new(Index::new(world, Arc::new(Queue::new(Backoff::seeded(1))), Metrics::new()))
+    fn index() -> Arc<Index<XK8s>> {
+        let own = Own::new(dialects::x_k8s::Options::default());
+        let world = World::new(own, Clock::system(), Metrics::new());
+        Arc::new(Index::new(world, Arc::new(Queue::new(Backoff::seeded(1)))))
     }
 
     /// Follows the script until its last watch is asked for. `there` are the sandboxes that exist.
     async fn play(
-        index: &Arc<Index>,
+        index: &Arc<Index<XK8s>>,
         lists: Vec<String>,
         watches: Vec<String>,
         there: Vec<Value>,
@@ -178,13 +181,13 @@ mod tests {
         let client = kube::Client::new(tower::service_fn(answer), "ns");
         let options = WatchOptions { scope: Scope::Cluster, listing: Listing::Pages, labels: None };
         let shutdown = CancellationToken::new();
-        let following = follow::<Sandbox>(
+        let following = follow::<XK8s, Sandbox>(
             client,
             index.clone(),
             options,
             Events::off(Metrics::new()),
             Metrics::new(),
-            watch::channel(false).0,
+            watch::channel(Synced::No).0,
             shutdown.clone(),
         );
         tokio::select! {
@@ -194,7 +197,7 @@ mod tests {
         script.lock().asked.clone()
     }
 
-    fn known(index: &Index) -> Vec<(String, u64)> {
+    fn known(index: &Index<XK8s>) -> Vec<(String, u64)> {
         let listed = BTreeSet::new();
         index
             .missing::<Sandbox>(&listed)

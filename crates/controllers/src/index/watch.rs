@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::decode::Delivered;
 use super::{Index, Indexed, relist};
 use crate::events::{Events, Note, Severity};
+use crate::family::Family;
 use crate::metrics::Metrics;
 
 /// Which namespaces are looked after.
@@ -41,6 +42,18 @@ const SLOWEST_RETRY: Duration = Duration::from_secs(10);
 /// The server ends a watch after this long. A connection that died silently is noticed five seconds later, so shorter is safer; each end costs one request.
 const WATCH_SECONDS: u32 = 120;
 
+/// How far the first listing of a kind got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synced {
+    /// Nothing is known yet.
+    #[default]
+    No,
+    /// The server does not serve this kind: its definition is not installed. That is an answer too; there are no such objects.
+    Absent,
+    /// Everything was listed once.
+    Listed,
+}
+
 /// What a watch is told.
 #[derive(Clone, Debug)]
 pub struct WatchOptions {
@@ -52,14 +65,17 @@ pub struct WatchOptions {
     pub labels: Option<&'static str>,
 }
 
-/// Follows one kind until `shutdown`. Sends true once the first listing is complete.
-pub async fn follow<T: Indexed>(
+/// A kind that is not served is asked for again this often. Nobody who installs definitions waits longer for it, and a 404 costs a server nothing.
+const ABSENT_RETRY: Duration = Duration::from_secs(5);
+
+/// Follows one kind until `shutdown`, and says how far the first listing got.
+pub async fn follow<F: Family, T: Indexed<F>>(
     client: kube::Client,
-    index: Arc<Index>,
+    index: Arc<Index<F>>,
     options: WatchOptions,
     events: Events,
     metrics: Metrics,
-    synced: watch::Sender<bool>,
+    synced: watch::Sender<Synced>,
     shutdown: CancellationToken,
 ) {
     let api: Api<Delivered<T>> = match &options.scope {
@@ -91,12 +107,25 @@ pub async fn follow<T: Indexed>(
                     let left_out = tokio::select! {
                         biased;
                         () = shutdown.cancelled() => return,
-                        left_out = relist::settle::<T>(&client, &index, options.labels, &names) => left_out,
+                        left_out = relist::settle::<F, T>(&client, &index, options.labels, &names) => left_out,
                     };
                     for delivered in left_out {
                         take(&index, delivered, &events, &metrics);
                     }
-                    synced.send_replace(true);
+                    synced.send_replace(Synced::Listed);
+                }
+            }
+            Some(Err(error)) if is_absent(&error) => {
+                if *synced.borrow() == Synced::No {
+                    tracing::info!(kind = %T::KIND, group = T::KIND.group(), "this kind is not served here; looked for again from time to time");
+                    synced.send_replace(Synced::Absent);
+                }
+                // A definition that was removed took its objects with it.
+                relist::settle::<F, T>(&client, &index, options.labels, &BTreeSet::new()).await;
+                tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(ABSENT_RETRY) => {}
                 }
             }
             Some(Err(error)) => {
@@ -117,6 +146,18 @@ pub async fn follow<T: Indexed>(
     }
 }
 
+/// Whether the server says that it does not know the kind. An object that is gone is never asked for by a watch.
+fn is_absent(error: &watcher::Error) -> bool {
+    let source = match error {
+        watcher::Error::InitialListFailed(source)
+        | watcher::Error::WatchStartFailed(source)
+        | watcher::Error::WatchFailed(source) => source,
+        watcher::Error::WatchError(status) => return status.code == 404,
+        watcher::Error::NoResourceVersion => return false,
+    };
+    matches!(source, kube::Error::Api(status) if status.code == 404)
+}
+
 /// What an event was.
 enum Received {
     /// A part of the story.
@@ -125,8 +166,8 @@ enum Received {
     Listed(BTreeSet<engine::Key>),
 }
 
-fn receive<T: Indexed>(
-    index: &Index,
+fn receive<F: Family, T: Indexed<F>>(
+    index: &Index<F>,
     event: Event<Delivered<T>>,
     listing: &mut Option<BTreeSet<engine::Key>>,
     events: &Events,
@@ -147,7 +188,12 @@ fn receive<T: Indexed>(
     Received::Event
 }
 
-fn take<T: Indexed>(index: &Index, delivered: Delivered<T>, events: &Events, metrics: &Metrics) {
+fn take<F: Family, T: Indexed<F>>(
+    index: &Index<F>,
+    delivered: Delivered<T>,
+    events: &Events,
+    metrics: &Metrics,
+) {
     let (key, uid) = (delivered.key(), delivered.uid());
     match delivered.object {
         Ok(object) => index.apply(object),

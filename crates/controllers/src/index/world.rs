@@ -1,32 +1,31 @@
-//! Everything that is known, and the ways it is linked.
+//! Everything that is known of one family, and the ways it is linked.
 //!
 //! ```text
 //! Template <-- Pool <-- Claim
-//!    |          |         |
-//!    |        holds     holds      (by the uid in the controlling owner reference)
-//!    v          +---+-----+
-//! NetworkPolicy     v
-//!                Sandbox --> Pod, Service, Volumes
+//!               |         |
+//!             holds     holds      (by uid)
+//!               +---+-----+
+//!                   v
+//!                Sandbox --> Pod, Volumes, and what only this family has
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dialects::pod::Pod;
-use dialects::x_k8s::options::Options;
-use dialects::x_k8s::{Sandbox, SandboxClaim, SandboxTemplate, SandboxWarmPool};
 use engine::pace::Pace;
 use engine::shelf::Shelf;
-use engine::{Key, Revision, Uid, Version};
+use engine::{Key, Uid, Version};
 use jiff::Timestamp;
 
-use super::child::{NetworkPolicy, Service, Volume};
+use super::child::Volume;
 use super::ledger::Ledger;
-use super::table::Table;
+use super::table::{Object, Table};
 use super::wakes::Wakes;
 use crate::clock::Clock;
+use crate::family::Family;
 use crate::kinds::Kind;
-use crate::metrics::{Metrics, SandboxLabels};
+use crate::metrics::Metrics;
 
 /// Names grouped by something they have in common.
 #[derive(Debug)]
@@ -68,35 +67,23 @@ pub type Labelled = (Arc<str>, String);
 
 /// The world as last seen. Late by nature: whatever is decided from it is written under a precondition.
 #[derive(Debug)]
-pub struct World {
+pub struct World<F: Family> {
     /// Sandboxes.
-    pub sandboxes: Table<Sandbox>,
+    pub sandboxes: Table<F::Sandbox>,
     /// Templates.
-    pub templates: Table<SandboxTemplate>,
+    pub templates: Table<F::Template>,
     /// Pools.
-    pub pools: Table<SandboxWarmPool>,
+    pub pools: Table<F::Pool>,
     /// Claims.
-    pub claims: Table<SandboxClaim>,
-    /// Pods that carry the hash of a sandbox's name.
+    pub claims: Table<F::Claim>,
+    /// The pods of sandboxes, as far as the family's label selects them.
     pub pods: Table<Pod>,
-    /// Services that do.
-    pub services: Table<Service>,
-    /// Volume claims that do.
+    /// Volume claims that it selects.
     pub volumes: Table<Volume>,
-    /// Network policies.
-    pub policies: Table<NetworkPolicy>,
-    /// Sandboxes by the uid of their controller.
+    /// Sandboxes by the uid of the pool or claim that holds them.
     pub sandboxes_by_holder: Groups<Uid>,
-    /// Sandboxes by the pool label they carry.
-    pub sandboxes_by_label: Groups<Labelled>,
     /// Pods by the uid of their controller.
     pub pods_by_owner: Groups<Uid>,
-    /// Pools by the template they name.
-    pub pools_by_template: Groups<Key>,
-    /// Pools by the hash of their name.
-    pub pools_by_label: Groups<Labelled>,
-    /// Claims by the pool, or the template, that they name.
-    pub claims_by_source: Groups<super::claims::SourceName>,
     /// Pools by uid.
     pub pool_of_uid: BTreeMap<Uid, Key>,
     /// Claims by uid.
@@ -108,72 +95,66 @@ pub struct World {
     pub(super) lines: BTreeMap<Key, BTreeSet<Key>>,
     /// Our own writes that were not seen again yet.
     pub ledger: Ledger,
-    /// How long cold starts of a template take, as observed.
+    /// How long cold starts of a template, or of a pool that is its own template, take, as observed.
     pub cold_pace: BTreeMap<Key, Pace>,
-    /// What each template means now.
-    pub(super) revisions: BTreeMap<Key, Revision>,
-    /// What each sandbox was made with.
-    pub(super) sandbox_revisions: BTreeMap<Key, Revision>,
     /// When a sandbox that is being started was first seen, to the nanosecond; the API's own creation times have whole seconds.
     pub(super) first_seen: BTreeMap<Key, Timestamp>,
     /// When a claim was first seen: its place in line, finer than its creation time.
     pub(super) claim_seen: BTreeMap<Key, Timestamp>,
-    /// The choices of the installation.
-    pub options: Options,
-    pub(super) clock: Clock,
-    pub(super) gauge: BTreeMap<Key, SandboxLabels>,
-    pub(super) gauge_moves: Vec<(Option<SandboxLabels>, Option<SandboxLabels>)>,
+    /// What only this family keeps.
+    pub own: F::Own,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
 }
 
-impl World {
+impl<F: Family> World<F> {
     /// A world in which nothing was seen yet.
     #[must_use]
-    pub fn new(options: Options, clock: Clock) -> Self {
+    pub fn new(own: F::Own, clock: Clock, metrics: Metrics) -> Self {
         World {
             sandboxes: Table::default(),
             templates: Table::default(),
             pools: Table::default(),
             claims: Table::default(),
             pods: Table::default(),
-            services: Table::default(),
             volumes: Table::default(),
-            policies: Table::default(),
             sandboxes_by_holder: Groups::default(),
-            sandboxes_by_label: Groups::default(),
             pods_by_owner: Groups::default(),
-            pools_by_template: Groups::default(),
-            pools_by_label: Groups::default(),
-            claims_by_source: Groups::default(),
             pool_of_uid: BTreeMap::new(),
             claim_of_uid: BTreeMap::new(),
             shelves: BTreeMap::new(),
             lines: BTreeMap::new(),
             ledger: Ledger::default(),
             cold_pace: BTreeMap::new(),
-            revisions: BTreeMap::new(),
-            sandbox_revisions: BTreeMap::new(),
             first_seen: BTreeMap::new(),
             claim_seen: BTreeMap::new(),
-            options,
+            own,
             clock,
-            gauge: BTreeMap::new(),
-            gauge_moves: Vec::new(),
+            metrics,
         }
     }
 
     /// The version in which the index has an object, if it has it.
     #[must_use]
     pub fn seen_version(&self, kind: Kind, key: &Key) -> Option<Version> {
-        match kind {
-            Kind::Sandbox => self.sandboxes.get(key).map(|o| o.metadata.version()),
-            Kind::Template => self.templates.get(key).map(|o| o.metadata.version()),
-            Kind::Pool => self.pools.get(key).map(|o| o.metadata.version()),
-            Kind::Claim => self.claims.get(key).map(|o| o.metadata.version()),
-            Kind::Pod => self.pods.get(key).map(|o| o.metadata.version()),
-            Kind::Service => self.services.get(key).map(|o| o.metadata.version()),
-            Kind::Volume => self.volumes.get(key).map(|o| o.metadata.version()),
-            Kind::NetworkPolicy => self.policies.get(key).map(|o| o.metadata.version()),
+        fn of<T: Object>(table: &Table<T>, key: &Key) -> Option<Version> {
+            table.get(key).map(|object| object.meta().version())
         }
+        match kind {
+            Kind::Pod => of(&self.pods, key),
+            Kind::Volume => of(&self.volumes, key),
+            kind if kind == F::SANDBOX => of(&self.sandboxes, key),
+            kind if kind == F::POOL => of(&self.pools, key),
+            kind if kind == F::CLAIM => of(&self.claims, key),
+            kind if kind == F::TEMPLATE => of(&self.templates, key),
+            kind => F::seen_version(&self.own, kind, key),
+        }
+    }
+
+    /// How many claims wait in the line of a pool.
+    #[must_use]
+    pub fn waiting(&self, pool: &Key) -> u32 {
+        self.shelves.get(pool).map_or(0, |shelf| u32::try_from(shelf.waiting()).unwrap_or(u32::MAX))
     }
 
     /// The object was seen; whoever waited for just that is woken.
@@ -195,13 +176,6 @@ impl World {
     pub(super) fn note_gone(&mut self, kind: Kind, key: &Key, uid: &Uid, wakes: &mut Wakes) {
         for subject in self.ledger.gone(kind, key, uid) {
             wakes.usual(subject);
-        }
-    }
-
-    /// Hands the moves of the gauge over.
-    pub(super) fn flush_metrics(&mut self, metrics: &Metrics) {
-        for (from, to) in self.gauge_moves.drain(..) {
-            metrics.sandbox_moved(from.as_ref(), to.as_ref());
         }
     }
 }

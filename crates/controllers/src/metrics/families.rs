@@ -120,6 +120,7 @@ pub(super) struct AdoptionLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct PoolLabels {
+    pub family: &'static str,
     pub namespace: String,
     pub warmpool_name: String,
 }

@@ -192,17 +192,24 @@ impl Metrics {
     }
 
     /// What a pool reports.
-    pub fn pool(&self, namespace: &str, pool: &str, desired: u32, available: u32) {
-        let labels =
-            PoolLabels { namespace: namespace.to_string(), warmpool_name: pool.to_string() };
+    pub fn pool(
+        &self,
+        family: &'static str,
+        namespace: &str,
+        pool: &str,
+        desired: u32,
+        available: u32,
+    ) {
+        let (namespace, warmpool_name) = (namespace.to_owned(), pool.to_owned());
+        let labels = PoolLabels { family, namespace, warmpool_name };
         self.families.pool_desired.get_or_create(&labels).set(i64::from(desired));
         self.families.pool_available.get_or_create(&labels).set(i64::from(available));
     }
 
     /// A pool is gone.
-    pub fn pool_gone(&self, namespace: &str, pool: &str) {
-        let labels =
-            PoolLabels { namespace: namespace.to_string(), warmpool_name: pool.to_string() };
+    pub fn pool_gone(&self, family: &'static str, namespace: &str, pool: &str) {
+        let (namespace, warmpool_name) = (namespace.to_owned(), pool.to_owned());
+        let labels = PoolLabels { family, namespace, warmpool_name };
         self.families.pool_desired.remove(&labels);
         self.families.pool_available.remove(&labels);
     }

@@ -1,36 +1,36 @@
 //! Objects that a subject owns: making them, and finding out what holds a name that is taken.
 
-use engine::Key;
+use engine::{Key, Uid};
 use serde_json::Value;
 
+use super::memory::Name;
 use super::{Failure, Reconciler};
-use crate::act::{Urgency, WriteError};
+use crate::act::{DeletePrecondition, Part, Propagation, Urgency, WriteError};
+use crate::family::Family;
 use crate::index::Indexed;
-use crate::index::child::{NetworkPolicy, Service, Volume};
 use crate::kinds::Kind;
 use crate::subject::Subject;
-use dialects::pod::Pod;
 
 /// What became of a child that was to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Made {
+pub(crate) enum Made {
     /// It is there.
     Done,
     /// Another object has its name; nothing that builds on the child may be made before that is looked at.
     NameTaken,
 }
 
-impl Reconciler {
+impl<F: Family> Reconciler<F> {
     /// Makes a child under the name the plan gave it. A name that is taken is not an error: what holds it is looked up and put into the index, and the subject is
     /// planned again from there. It may be our own, from an attempt whose answer was lost, or a stranger's that no watch of ours shows.
-    pub(super) async fn create_child(
+    pub(crate) async fn create_child<T: Indexed<F>>(
         &self,
         subject: &Subject,
-        kind: Kind,
         key: &Key,
         body: &Value,
         urgency: Urgency,
     ) -> Result<Made, Failure> {
+        let kind = T::KIND;
         self.index.world().ledger.creating(subject, kind, key, self.clock.now());
         match self.writer.create(kind, &key.namespace, body, urgency).await {
             Ok(written) => {
@@ -41,7 +41,7 @@ impl Reconciler {
             }
             Err(WriteError::AlreadyExists(_)) => {
                 self.index.world().ledger.create_refused(subject, kind, key);
-                self.look_up_holder(kind, key).await?;
+                self.glimpse::<T>(key).await?;
                 self.wake(subject.clone(), crate::queue::Priority::Urgent);
                 Ok(Made::NameTaken)
             }
@@ -49,26 +49,59 @@ impl Reconciler {
                 if source.is_certain() {
                     self.index.world().ledger.create_refused(subject, kind, key);
                 } else {
-                    self.memory.create_lost(subject, kind, key);
+                    self.memory.create_lost(subject, kind, key, Name::Given);
                 }
                 Err(Failure::write("create", kind, key, source))
             }
         }
     }
 
-    async fn look_up_holder(&self, kind: Kind, key: &Key) -> Result<(), Failure> {
-        match kind {
-            Kind::Pod => self.glimpse::<Pod>(kind, key).await,
-            Kind::Service => self.glimpse::<Service>(kind, key).await,
-            Kind::Volume => self.glimpse::<Volume>(kind, key).await,
-            Kind::NetworkPolicy => self.glimpse::<NetworkPolicy>(kind, key).await,
-            // All of these are watched without a selector.
-            Kind::Sandbox | Kind::Template | Kind::Pool | Kind::Claim => Ok(()),
+    /// Patches a child, if there is anything to patch. One that is gone needs nothing any more.
+    pub(crate) async fn patch_child(
+        &self,
+        subject: &Subject,
+        kind: Kind,
+        key: &Key,
+        patch: Option<Value>,
+        urgency: Urgency,
+    ) -> Result<(), Failure> {
+        let Some(patch) = patch else { return Ok(()) };
+        match self.writer.patch(kind, key, Part::Main, &patch, urgency).await {
+            Ok(written) => {
+                self.wrote(subject, kind, &written);
+                Ok(())
+            }
+            Err(WriteError::Gone(_)) => Ok(()),
+            Err(source) => Err(Failure::write("patch", kind, key, source)),
+        }
+    }
+
+    /// A child is deleted whatever was written to it since: that it has to go depends on its owner alone.
+    pub(crate) async fn delete_child(
+        &self,
+        subject: &Subject,
+        kind: Kind,
+        key: &Key,
+        uid: &Uid,
+        urgency: Urgency,
+    ) -> Result<(), Failure> {
+        self.index.world().ledger.deleting(subject, kind, key, uid, self.clock.now());
+        let done = self
+            .writer
+            .delete(kind, key, DeletePrecondition::Life(uid), Propagation::Background, urgency)
+            .await;
+        if done.is_err() {
+            self.index.world().ledger.delete_settled(subject, kind, uid);
+        }
+        match done {
+            Ok(()) | Err(WriteError::Gone(_)) => Ok(()),
+            Err(source) => Err(Failure::write("delete", kind, key, source)),
         }
     }
 
     /// Puts an object into the index that no watch may have shown.
-    pub(super) async fn glimpse<T: Indexed>(&self, kind: Kind, key: &Key) -> Result<(), Failure> {
+    pub(crate) async fn glimpse<T: Indexed<F>>(&self, key: &Key) -> Result<(), Failure> {
+        let kind = T::KIND;
         let known = self.index.world().seen_version(kind, key);
         match self.writer.look::<T>(kind, key).await {
             Ok(Some(object)) => self.index.apply(object),

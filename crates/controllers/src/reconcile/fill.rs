@@ -1,4 +1,4 @@
-//! The writes of a pool: making, removing and adopting sandboxes.
+//! The writes of a pool, of any family: making, removing and adopting sandboxes.
 //!
 //! They run beside the pool's reconcile, not in it. What is on its way is in the ledger before the first request leaves, so a plan that is made meanwhile
 //! counts it and never asks for it twice.
@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dialects::x_k8s::{SandboxTemplate, SandboxWarmPool, build};
 use engine::{Key, Precondition, Revision};
 use futures::future::join_all;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Reconciler;
+use super::memory::Name;
 use crate::act::{DeletePrecondition, Part, Propagation, Urgency, WriteError};
-use crate::kinds::Kind;
+use crate::family::{Family, Pool};
 use crate::queue::Priority;
 use crate::subject::Subject;
 
@@ -28,56 +28,46 @@ const HOLD: Duration = Duration::from_millis(500);
 /// The longest wait after refusals. A quota that was raised is noticed within half a minute.
 const LONGEST_HOLD: Duration = Duration::from_secs(30);
 
-impl Reconciler {
+impl<F: Family> Reconciler<F> {
     /// Starts to make `count` sandboxes. Returns how many; none if the template moved on since the plan, which has its own wake-up.
     pub(super) fn start_fill(
         self: &Arc<Self>,
         subject: &Subject,
-        pool: &Arc<SandboxWarmPool>,
+        pool: &Arc<F::Pool>,
         count: u32,
         revision: &Revision,
     ) -> usize {
-        let (template, names, options) = {
+        let (body, names) = {
             let mut world = self.index.world();
-            let template_key = pool.template_key();
-            if world.revision_of(&template_key) != Some(revision) {
-                return 0;
-            }
-            let Some(template) = world.templates.get(&template_key).cloned() else { return 0 };
+            let Some(body) = F::Pool::blueprint(&world, pool, revision) else { return 0 };
             let names: Vec<Key> = (0..count).map(|_| self.memory.name_for(subject.key())).collect();
             let now = self.clock.now();
             for name in &names {
-                world.ledger.creating(subject, Kind::Sandbox, name, now);
+                world.ledger.creating(subject, F::SANDBOX, name, now);
             }
-            (template, names, world.options.clone())
+            (body, names)
         };
         let started = names.len();
-        let (this, subject, pool) = (self.clone(), subject.clone(), pool.clone());
-        self.fills.spawn(async move { this.fill(subject, pool, template, names, options).await });
+        let (this, subject) = (self.clone(), subject.clone());
+        self.fills.spawn(async move { this.fill(subject, body, names).await });
         started
     }
 
     async fn fill(
         self: Arc<Self>,
         subject: Subject,
-        pool: Arc<SandboxWarmPool>,
-        template: Arc<SandboxTemplate>,
+        body: impl Fn(&Key) -> Value + Send + Sync,
         names: Vec<Key>,
-        options: dialects::x_k8s::Options,
     ) {
         let mut rest = names.as_slice();
         let mut wave = FIRST_WAVE;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(wave.min(rest.len()));
-            let made = join_all(now.iter().map(|name| {
-                let body = build::member::member(&pool, &template, &name.name, &options);
-                self.make(&subject, name, body)
-            }))
-            .await;
+            let made = join_all(now.iter().map(|name| self.make(&subject, name, body(name)))).await;
             if let Some(error) = made.into_iter().find_map(Result::err) {
                 let mut world = self.index.world();
                 for name in later {
-                    world.ledger.create_refused(&subject, Kind::Sandbox, name);
+                    world.ledger.create_refused(&subject, F::SANDBOX, name);
                 }
                 drop(world);
                 self.hold(&subject, &error);
@@ -93,18 +83,18 @@ impl Reconciler {
     }
 
     async fn make(&self, subject: &Subject, name: &Key, body: Value) -> Result<(), WriteError> {
-        match self.writer.create(Kind::Sandbox, &name.namespace, &body, Urgency::Background).await {
+        match self.writer.create(F::SANDBOX, &name.namespace, &body, Urgency::Background).await {
             Ok(_) => Ok(()),
             // Our own earlier attempt, or one name in ten billion; the watch shows whose it is, and the next plan counts what is missing.
             Err(WriteError::AlreadyExists(_)) => {
-                self.index.world().ledger.create_refused(subject, Kind::Sandbox, name);
+                self.index.world().ledger.create_refused(subject, F::SANDBOX, name);
                 Ok(())
             }
             Err(error) => {
                 if error.is_certain() {
-                    self.index.world().ledger.create_refused(subject, Kind::Sandbox, name);
+                    self.index.world().ledger.create_refused(subject, F::SANDBOX, name);
                 } else {
-                    self.memory.create_lost(subject, Kind::Sandbox, name);
+                    self.memory.create_lost(subject, F::SANDBOX, name, Name::Invented);
                 }
                 Err(error)
             }
@@ -123,7 +113,7 @@ impl Reconciler {
             let insist = DeletePrecondition::Unchanged(&precondition);
             let done = this
                 .writer
-                .delete(Kind::Sandbox, &key, insist, Propagation::Background, Urgency::Background)
+                .delete(F::SANDBOX, &key, insist, Propagation::Background, Urgency::Background)
                 .await;
             match done {
                 Ok(()) => {}
@@ -132,7 +122,7 @@ impl Reconciler {
                     tracing::debug!(%subject, sandbox = %key, %error, "not removed");
                     this.index.world().ledger.delete_settled(
                         &subject,
-                        Kind::Sandbox,
+                        F::SANDBOX,
                         &precondition.uid,
                     );
                     this.wake(subject, Priority::Background);
@@ -141,7 +131,7 @@ impl Reconciler {
                 Err(error) => {
                     this.index.world().ledger.delete_settled(
                         &subject,
-                        Kind::Sandbox,
+                        F::SANDBOX,
                         &precondition.uid,
                     );
                     this.hold(&subject, &error);
@@ -154,10 +144,7 @@ impl Reconciler {
     pub(super) fn start_adoption(self: &Arc<Self>, subject: &Subject, key: Key, patch: Value) {
         let (this, subject) = (self.clone(), subject.clone());
         self.fills.spawn(async move {
-            match this
-                .writer
-                .patch(Kind::Sandbox, &key, Part::Main, &patch, Urgency::Background)
-                .await
+            match this.writer.patch(F::SANDBOX, &key, Part::Main, &patch, Urgency::Background).await
             {
                 Ok(_) | Err(WriteError::Gone(_) | WriteError::Conflict(_)) => {}
                 Err(error) => this.hold(&subject, &error),

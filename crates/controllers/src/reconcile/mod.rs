@@ -1,4 +1,4 @@
-//! From what is known to what is done: one file per kind of subject.
+//! From what is known to what is done.
 //!
 //! ```text
 //! Subject -> view (under the index's lock) -> engine::plan -> actions, status -> Writer
@@ -6,37 +6,41 @@
 //!                                                                     +-> Ledger: what we wrote, until it is seen
 //! ```
 //!
+//! Pools are looked at by the same code in all families; what a look at a claim, a sandbox or a template is, each family says, out of the parts that are here:
+//! conditional binds, children, lost answers, and the memory of all of it.
+//!
 //! A reconcile decides nothing. It gathers a view, asks the engine, carries the plan out and reports what happened. A failure is never answered on the spot by
 //! a second try of the same write: the subject comes back after its backoff and is planned from what is true then. There are two exceptions, because what is
 //! true can't be seen in the index: a create, or the write that gives a sandbox to a claim, whose answer was lost, is looked up before anything else is done.
 
 mod bind;
 mod children;
-mod claim;
-mod claim_answer;
-pub(crate) mod claim_view;
 mod fill;
 mod memory;
-pub(crate) mod pool;
-pub(crate) mod sandbox;
-mod template;
+mod pool;
+mod setback;
 
 use std::sync::Arc;
 
 use engine::Key;
 use jiff::Timestamp;
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::act::{WriteError, Writer, Written};
+use crate::act::{WRITE_TIMEOUT, WriteError, Writer, Written};
 use crate::clock::Clock;
 use crate::events::Events;
-use crate::index::Index;
+use crate::family::{Claim, Family, Looked, Sandbox, Template};
+use crate::index::{Index, World};
 use crate::kinds::Kind;
 use crate::metrics::Metrics;
 use crate::queue::Priority;
 use crate::subject::Subject;
-use memory::Memory;
+pub(crate) use bind::{Attempt, Bound, Reshelve};
+pub(crate) use children::Made;
+pub(crate) use memory::{Memory, Name};
+pub(crate) use setback::Asked;
 
 /// The numbers of an installation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,24 +93,24 @@ impl Failure {
     }
 }
 
-/// Everything a reconcile needs. One for all workers.
-pub struct Reconciler {
-    pub(crate) index: Arc<Index>,
+/// Everything a reconcile needs. One for all workers of a family.
+pub struct Reconciler<F: Family> {
+    pub(crate) index: Arc<Index<F>>,
     pub(crate) writer: Writer,
     pub(crate) events: Events,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) tuning: Tuning,
-    memory: Memory,
+    pub(crate) memory: Memory<F>,
     /// Refills that go on while their pool is planned again.
     pub(crate) fills: TaskTracker,
 }
 
-impl Reconciler {
+impl<F: Family> Reconciler<F> {
     /// A reconciler that remembers nothing yet. `seed` makes the names of new sandboxes repeatable.
     #[must_use]
     pub fn new(
-        index: Arc<Index>,
+        index: Arc<Index<F>>,
         writer: Writer,
         events: Events,
         metrics: Metrics,
@@ -130,17 +134,15 @@ impl Reconciler {
     ///
     /// # Errors
     /// When something has to be tried again after a pause.
-    pub async fn reconcile(
-        self: &Arc<Self>,
-        subject: &Subject,
-    ) -> Result<Option<Timestamp>, Failure> {
-        self.settle_lost_creates(subject).await?;
-        match subject {
-            Subject::Claim(key) => self.claim(key).await,
-            Subject::Sandbox(key) => self.sandbox(key).await,
+    pub async fn reconcile(self: &Arc<Self>, subject: &Subject) -> Looked {
+        let unknown = self.settle_lost_creates(subject).await?;
+        let next = match subject {
+            Subject::Claim(key) => F::Claim::reconcile(self, key).await,
+            Subject::Sandbox(key) => F::Sandbox::reconcile(self, key).await,
             Subject::Pool(key) => self.pool(key).await,
-            Subject::Template(key) => self.template(key).await,
-        }
+            Subject::Template(key) => F::Template::reconcile(self, key).await,
+        };
+        Ok([next?, unknown].into_iter().flatten().min())
     }
 
     /// Waits for refills that are under way. After the writer lost its leadership they end by themselves.
@@ -153,11 +155,7 @@ impl Reconciler {
     pub(crate) fn hold_back(&self, subject: &Subject) -> Option<Timestamp> {
         let now = self.clock.now();
         let mut world = self.index.world();
-        let expired = world.ledger.expire(subject, now);
-        if expired > 0 {
-            tracing::warn!(%subject, expired, "own writes were never seen again; planning without them");
-            self.metrics.expectation_expired(subject.word());
-        }
+        self.expire(&mut world, subject, now);
         if world.ledger.may_plan(subject) {
             return None;
         }
@@ -183,20 +181,44 @@ impl Reconciler {
         world.ledger.wrote(subject, kind, key, version, seen, self.clock.now());
     }
 
-    /// A create whose answer was lost may have happened: before the subject is planned again, each is looked up by its name.
-    async fn settle_lost_creates(&self, subject: &Subject) -> Result<(), Failure> {
-        for (kind, key) in self.memory.lost_creates(subject) {
+    /// Gives up on own writes that were never seen again.
+    pub(crate) fn expire(&self, world: &mut World<F>, subject: &Subject, now: Timestamp) {
+        let expired = world.ledger.expire(subject, now);
+        if expired > 0 {
+            tracing::warn!(%subject, expired, "own writes were never seen again; planning without them");
+            self.metrics.expectation_expired(subject.word());
+        }
+    }
+
+    /// A create whose answer was lost may have happened: before the subject is planned again, each is looked up by its name. It may also still happen, if the
+    /// request is late. Under a name that we made up the next attempt would not meet it, so it counts as coming until a second look, a write's time limit after
+    /// the first. Returns when that is.
+    async fn settle_lost_creates(&self, subject: &Subject) -> Looked {
+        let mut again = None;
+        for (kind, key, lost) in self.memory.lost_creates(subject) {
+            if let Some(at) = lost.look_at().filter(|at| *at > Instant::now()) {
+                again = again.into_iter().chain([self.timestamp_of(at)]).min();
+                continue;
+            }
             let found = self.writer.look::<serde_json::Value>(kind, &key).await;
             match found.map_err(|source| Failure::write("look at", kind, &key, source))? {
                 // The watch will show it, and that settles the expectation.
                 Some(_) => {
                     tracing::info!(%subject, %kind, object = %key, "a create whose answer was lost had happened")
                 }
-                None => self.index.world().ledger.create_refused(subject, kind, &key),
+                None if lost.is_decided() => {
+                    self.index.world().ledger.create_refused(subject, kind, &key);
+                }
+                None => {
+                    self.memory.create_missed(subject, kind, &key);
+                    let at = self.timestamp_of(Instant::now() + WRITE_TIMEOUT);
+                    again = again.into_iter().chain([at]).min();
+                    continue;
+                }
             }
             self.memory.create_settled(subject, kind, &key);
         }
-        Ok(())
+        Ok(again)
     }
 
     pub(crate) fn wake(&self, subject: Subject, priority: Priority) {

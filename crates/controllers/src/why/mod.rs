@@ -9,18 +9,20 @@
 //!                   -> members that are not ready -> their pods
 //! ```
 
-mod chain;
+pub(crate) mod pod;
 mod snapshot;
 
+use dialects::condition::Condition;
 use engine::{Key, Reason};
 use jiff::Timestamp;
 use serde::Serialize;
 use thiserror::Error;
 
-pub use chain::explain;
 pub use snapshot::Snapshot;
 
+use crate::family::Family;
 use crate::kinds::Kind;
+use crate::x_k8s::{Own, XK8s};
 
 /// One object in the chain of reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -116,6 +118,64 @@ pub async fn why(
     options: &dialects::x_k8s::Options,
     now: Timestamp,
 ) -> Result<Link, WhyError> {
-    let snapshot = Snapshot::take(client, &name.namespace, options, now).await?;
+    of::<XK8s>(client, kind, name, Own::new(options.clone()), now).await
+}
+
+async fn of<F: Family>(
+    client: &kube::Client,
+    kind: Kind,
+    name: &Key,
+    own: F::Own,
+    now: Timestamp,
+) -> Result<Link, WhyError> {
+    let snapshot = Snapshot::<F>::take(client, &name.namespace, own, now).await?;
     explain(&snapshot, kind, name, now)
+}
+
+/// Explains one object of a listing.
+///
+/// # Errors
+/// If objects of this kind have no explanation.
+pub fn explain<F: Family>(
+    snapshot: &Snapshot<F>,
+    kind: Kind,
+    name: &Key,
+    now: Timestamp,
+) -> Result<Link, WhyError> {
+    if let Some((_, _, error)) =
+        snapshot.undecodable.iter().find(|(k, key, _)| *k == kind && key == name)
+    {
+        let summary = format!("it can't be read and is left out: {error}");
+        return Ok(Link { standing: Standing::Stuck, summary, ..missing(kind, name) });
+    }
+    let world = snapshot.world();
+    if kind == Kind::Pod {
+        return Ok(world
+            .pods
+            .get(name)
+            .map_or_else(|| missing(kind, name), |pod| pod::explain(pod)));
+    }
+    F::explain(&world, kind, name, now).ok_or(WhyError::Kind(kind))
+}
+
+/// An object that is named and does not exist.
+pub(crate) fn missing(kind: Kind, name: &Key) -> Link {
+    Link {
+        kind,
+        name: name.clone(),
+        standing: Standing::Missing,
+        summary: "it does not exist".to_owned(),
+        reasons: Vec::new(),
+        again_at: None,
+        depends_on: Vec::new(),
+    }
+}
+
+/// What a Ready condition says, in one line.
+pub(crate) fn said(ready: Option<&Condition>) -> String {
+    match ready {
+        None => "nothing was reported yet".to_owned(),
+        Some(ready) if ready.is_true() => format!("ready: {}", ready.message),
+        Some(ready) => format!("not ready: {}: {}", ready.reason, ready.message),
+    }
 }

@@ -1,18 +1,16 @@
 //! One listing of a namespace, as a world.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dialects::pod::Pod;
-use dialects::x_k8s::{Options, Sandbox, SandboxClaim, SandboxTemplate, SandboxWarmPool};
 use engine::Key;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::ListParams;
 
 use super::WhyError;
 use crate::clock::Clock;
-use crate::index::child::{NetworkPolicy, Service, Volume};
+use crate::family::{Family, Watches};
 use crate::index::decode::Delivered;
 use crate::index::{Index, Indexed, World};
 use crate::kinds::Kind;
@@ -22,21 +20,37 @@ use crate::queue::{Backoff, Queue};
 /// Objects asked for at once.
 const PAGE: u32 = 500;
 
-/// A namespace as it was listed.
+/// A namespace as it was listed, with what one family keeps of it.
 #[derive(Debug)]
-pub struct Snapshot {
-    index: Index,
+pub struct Snapshot<F: Family> {
+    index: Index<F>,
     /// Objects that could not be decoded, with what is wrong.
     pub undecodable: Vec<(Kind, Key, String)>,
 }
 
-impl Snapshot {
+/// Adds the objects of one kind.
+type List<F> = for<'a> fn(
+    &'a mut Snapshot<F>,
+    &'a kube::Client,
+    &'a str,
+) -> BoxFuture<'a, Result<(), WhyError>>;
+
+struct Lists<F: Family>(Vec<List<F>>);
+
+impl<F: Family> Watches<F> for Lists<F> {
+    /// Labels are not looked at: one namespace is small, and what lacks its label may be the answer.
+    fn kind<T: Indexed<F>>(&mut self, _: Option<&'static str>) {
+        self.0.push(|snapshot, client, namespace| Box::pin(snapshot.list::<T>(client, namespace)));
+    }
+}
+
+impl<F: Family> Snapshot<F> {
     /// An empty one, to be filled with [`Snapshot::add`].
     #[must_use]
-    pub fn empty(options: &Options, now: Timestamp) -> Self {
-        let world = World::new(options.clone(), Clock::starting_at(now));
+    pub fn empty(own: F::Own, now: Timestamp) -> Self {
+        let world = World::new(own, Clock::starting_at(now), Metrics::new());
         let queue = Arc::new(Queue::new(Backoff::seeded(0)));
-        Snapshot { index: Index::new(world, queue, Metrics::new()), undecodable: Vec::new() }
+        Snapshot { index: Index::new(world, queue), undecodable: Vec::new() }
     }
 
     /// Lists everything that bears on the sandboxes of a namespace.
@@ -46,38 +60,34 @@ impl Snapshot {
     pub async fn take(
         client: &kube::Client,
         namespace: &str,
-        options: &Options,
+        own: F::Own,
         now: Timestamp,
     ) -> Result<Self, WhyError> {
-        let mut snapshot = Snapshot::empty(options, now);
-        snapshot.list::<SandboxTemplate>(client, namespace).await?;
-        snapshot.list::<SandboxWarmPool>(client, namespace).await?;
-        snapshot.list::<Sandbox>(client, namespace).await?;
-        snapshot.list::<Pod>(client, namespace).await?;
-        snapshot.list::<Service>(client, namespace).await?;
-        snapshot.list::<Volume>(client, namespace).await?;
-        snapshot.list::<NetworkPolicy>(client, namespace).await?;
-        snapshot.list::<SandboxClaim>(client, namespace).await?;
+        let mut lists = Lists(Vec::new());
+        F::watch(&mut lists);
+        let mut snapshot = Snapshot::empty(own, now);
+        for list in lists.0 {
+            list(&mut snapshot, client, namespace).await?;
+        }
         Ok(snapshot)
     }
 
     /// Adds an object.
-    pub fn add<T: Indexed>(&self, object: T) {
+    pub fn add<T: Indexed<F>>(&self, object: T) {
         self.index.apply(object);
     }
 
-    pub(super) fn world(&self) -> parking_lot::MutexGuard<'_, World> {
+    pub(super) fn world(&self) -> parking_lot::MutexGuard<'_, World<F>> {
         self.index.world()
     }
 
-    async fn list<T: Indexed>(
+    async fn list<T: Indexed<F>>(
         &mut self,
         client: &kube::Client,
         namespace: &str,
     ) -> Result<(), WhyError> {
         let api: Api<Delivered<T>> = Api::namespaced(client.clone(), namespace);
         let mut params = ListParams::default().limit(PAGE);
-        let mut seen = BTreeSet::new();
         loop {
             let list = api.list(&params).await.map_err(|source| WhyError::List {
                 kind: T::KIND,
@@ -88,9 +98,8 @@ impl Snapshot {
                 let key = delivered.key();
                 match delivered.object {
                     Ok(object) => self.add(object),
-                    Err(error) => self.undecodable.push((T::KIND, key.clone(), error)),
+                    Err(error) => self.undecodable.push((T::KIND, key, error)),
                 }
-                seen.insert(key);
             }
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),

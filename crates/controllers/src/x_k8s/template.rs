@@ -1,19 +1,29 @@
 //! Templates: their label and their network policy.
 
+use std::sync::Arc;
+
 use dialects::x_k8s::build::policy;
-use dialects::x_k8s::keys;
+use dialects::x_k8s::{SandboxTemplate, keys};
 use engine::Key;
 use engine::template::TemplateAction;
-use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Failure, Reconciler};
+use super::XK8s;
 use crate::act::{DeletePrecondition, Part, Propagation, Urgency, WriteError};
+use crate::family::{self, Looked};
+use crate::index::child::NetworkPolicy;
 use crate::kinds::Kind;
+use crate::reconcile::{Failure, Reconciler};
 use crate::subject::Subject;
 
-impl Reconciler {
-    pub(super) async fn template(&self, key: &Key) -> Result<Option<Timestamp>, Failure> {
+impl family::Template<XK8s> for SandboxTemplate {
+    async fn reconcile(this: &Arc<Reconciler<XK8s>>, key: &Key) -> Looked {
+        this.template(key).await
+    }
+}
+
+impl Reconciler<XK8s> {
+    async fn template(&self, key: &Key) -> Looked {
         let subject = Subject::Template(key.clone());
         if let Some(at) = self.hold_back(&subject) {
             return Ok(Some(at));
@@ -22,13 +32,13 @@ impl Reconciler {
             let world = self.index.world();
             let Some(template) = world.templates.get(key).cloned() else { return Ok(None) };
             let name = key.sibling(dialects::x_k8s::template::policy_name(&key.name));
-            let existing = world.policies.get(&name).cloned();
+            let existing = world.own.policies.get(&name).cloned();
             let view = template.view(
                 existing
                     .as_deref()
-                    .map(|p| policy::view(&template, &p.metadata, &p.spec, &world.options)),
+                    .map(|p| policy::view(&template, &p.metadata, &p.spec, &world.own.options)),
             );
-            (template, existing, engine::template::plan(&view), world.options.clone())
+            (template, existing, engine::template::plan(&view), world.own.options.clone())
         };
         for action in &plan.actions {
             let done = match action {
@@ -45,13 +55,7 @@ impl Reconciler {
                 TemplateAction::CreatePolicy(key) => {
                     let body = policy::policy(&template, &options);
                     return self
-                        .create_child(
-                            &subject,
-                            Kind::NetworkPolicy,
-                            key,
-                            &body,
-                            Urgency::Background,
-                        )
+                        .create_child::<NetworkPolicy>(&subject, key, &body, Urgency::Background)
                         .await
                         .map(|_| None);
                 }

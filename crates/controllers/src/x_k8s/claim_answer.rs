@@ -13,16 +13,17 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::XK8s;
 use super::claim::Planned;
-use super::{Annotations, Failure, Reconciler};
-use crate::act::{Part, Urgency, WriteError};
+use super::index::sandboxes::{created_by, launch_type, template_name};
+use crate::act::{Part, Urgency};
 use crate::events::{Note, Severity};
-use crate::index::sandboxes::{created_by, launch_type, template_name};
 use crate::kinds::Kind;
-use crate::metrics::{Adoption, CreationLabels, LatencyLabels};
+use crate::metrics::{CreationLabels, LatencyLabels};
+use crate::reconcile::{Annotations, Failure, Reconciler};
 use crate::subject::Subject;
 
-impl Reconciler {
+impl Reconciler<XK8s> {
     /// A quota or a webhook said no. It is tried again after a pause, and the claim says meanwhile why nothing happens.
     pub(super) async fn tell_refusal(&self, key: &Key, message: String) {
         let Some(claim) = self.index.world().claims.get(key).cloned() else { return };
@@ -104,33 +105,25 @@ impl Reconciler {
         if is_ready(told) && self.tuning.annotations == Annotations::Lazily {
             let seen = self.index.world().claim_seen(subject.key()).unwrap_or(now);
             if let Some(patch) = build::bind::annotate(claim, sandbox, seen, now) {
-                self.patch_later(subject, Kind::Claim, subject.key(), &patch).await?;
+                self.patch_child(
+                    subject,
+                    Kind::Claim,
+                    subject.key(),
+                    Some(patch),
+                    Urgency::Background,
+                )
+                .await?;
             }
         }
         // Editing a claim after it was bound changes its pod's metadata; a template's edit follows at that occasion.
         if let (Some(template), false) = (template, just_bound)
             && let Ok(Some(patch)) = build::bind::refresh(sandbox, claim, template)
         {
-            self.patch_later(subject, Kind::Sandbox, &sandbox.metadata.key(), &patch).await?;
+            let key = sandbox.metadata.key();
+            self.patch_child(subject, Kind::Sandbox, &key, Some(patch), Urgency::Background)
+                .await?;
         }
         Ok(())
-    }
-
-    async fn patch_later(
-        &self,
-        subject: &Subject,
-        kind: Kind,
-        key: &Key,
-        patch: &serde_json::Value,
-    ) -> Result<(), Failure> {
-        match self.writer.patch(kind, key, Part::Main, patch, Urgency::Background).await {
-            Ok(written) => {
-                self.wrote(subject, kind, &written);
-                Ok(())
-            }
-            Err(WriteError::Gone(_)) => Ok(()),
-            Err(source) => Err(Failure::write("patch", kind, key, source)),
-        }
     }
 
     /// Latencies are recorded when a claim is ready for the first time; the annotation that follows is what says so later.
@@ -172,18 +165,9 @@ impl Reconciler {
         self.metrics.claim_ready(&labels, webhook, controller, client);
     }
 
-    pub(super) fn count_claim(
-        &self,
-        claim: &SandboxClaim,
-        sandbox: &Sandbox,
-        adoption: Adoption,
-        pool: String,
-        took: Duration,
-    ) {
-        let namespace = &claim.metadata.namespace;
-        self.metrics.adoption(namespace, &pool, adoption, took);
+    pub(super) fn count_claim(&self, claim: &SandboxClaim, sandbox: &Sandbox, pool: String) {
         self.metrics.claim_created(CreationLabels {
-            namespace: namespace.clone(),
+            namespace: claim.metadata.namespace.clone(),
             sandbox_template: template_name(sandbox).unwrap_or("__unknown__").to_owned(),
             launch_type: launch_type(sandbox),
             warmpool_name: pool,

@@ -1,76 +1,44 @@
-//! From object to object.
-
-use std::sync::Arc;
+//! Why this family's objects are in the state they are in, from object to object.
 
 use dialects::condition::{Condition, find};
-use dialects::pod::Pod;
 use dialects::x_k8s::Sandbox;
 use dialects::x_k8s::build::policy;
 use engine::backoff::Backoff;
 use engine::claim::{Answer, ClaimPlan, Source};
 use engine::pool::Settings;
-use engine::sandbox::PodPhase;
-use engine::{Code, ConditionKind, Holder, Key, Reason, Verdict, WaitsFor};
+use engine::{ConditionKind, Holder, Key, Verdict};
 use jiff::Timestamp;
 
-use super::{Link, Snapshot, Standing, WhyError};
+use super::{XK8s, claim_view, sandbox};
+use crate::family::Pool;
 use crate::index::World;
 use crate::kinds::Kind;
-use crate::reconcile;
+use crate::why::{Link, Standing, missing, pod, said};
 
 /// Members of a pool that are shown. They usually have the same trouble.
 const SHOWN: usize = 3;
 
-/// Explains one object of a listing.
-///
-/// # Errors
-/// If objects of this kind have no explanation.
-pub fn explain(
-    snapshot: &Snapshot,
-    kind: Kind,
-    name: &Key,
-    now: Timestamp,
-) -> Result<Link, WhyError> {
-    if let Some((_, _, error)) =
-        snapshot.undecodable.iter().find(|(k, key, _)| *k == kind && key == name)
-    {
-        let summary = format!("it can't be read and is left out: {error}");
-        return Ok(Link { standing: Standing::Stuck, summary, ..missing(kind, name) });
-    }
-    let chain = Chain { world: &snapshot.world(), now };
-    Ok(match kind {
+/// Explains one object.
+pub(super) fn explain(world: &World<XK8s>, kind: Kind, name: &Key, now: Timestamp) -> Option<Link> {
+    let chain = Chain { world, now };
+    Some(match kind {
         Kind::Claim => chain.claim(name),
         Kind::Pool => chain.pool(name),
         Kind::Template => chain.template(name),
         Kind::Sandbox => chain.sandbox(name),
-        Kind::Pod => {
-            chain.world.pods.get(name).map_or_else(|| missing(kind, name), |pod| chain.pod(pod))
-        }
-        Kind::Service | Kind::Volume | Kind::NetworkPolicy => return Err(WhyError::Kind(kind)),
+        _ => return None,
     })
 }
 
-fn missing(kind: Kind, name: &Key) -> Link {
-    Link {
-        kind,
-        name: name.clone(),
-        standing: Standing::Missing,
-        summary: "it does not exist".to_owned(),
-        reasons: Vec::new(),
-        again_at: None,
-        depends_on: Vec::new(),
-    }
-}
-
 struct Chain<'a> {
-    world: &'a World,
+    world: &'a World<XK8s>,
     now: Timestamp,
 }
 
 impl Chain<'_> {
     fn claim(&self, name: &Key) -> Link {
         let Some(claim) = self.world.claims.get(name) else { return missing(Kind::Claim, name) };
-        let view = reconcile::claim_view::view(self.world, claim);
+        let view = claim_view::view(self.world, claim);
         let plan = engine::claim::plan(&view, self.now);
         let ready = find(&claim.status.conditions, "Ready");
         let mut depends_on = Vec::new();
@@ -98,7 +66,7 @@ impl Chain<'_> {
     fn pool(&self, name: &Key) -> Link {
         let Some(pool) = self.world.pools.get(name) else { return missing(Kind::Pool, name) };
         // Failures in a row are memory of a running controller; what they led to shows in the pool's own conditions.
-        let view = reconcile::pool::view(self.world, pool, Backoff::default(), Settings::default());
+        let view = Pool::view(self.world, &**pool, Backoff::default(), Settings::default());
         let plan = engine::pool::plan(&view, self.now);
         let verdict =
             |kind| plan.status.conditions.iter().find(|c| c.kind == kind).map(|c| c.verdict);
@@ -139,8 +107,8 @@ impl Chain<'_> {
             return missing(Kind::Template, name);
         };
         let policy_key = name.sibling(dialects::x_k8s::template::policy_name(&name.name));
-        let existing = self.world.policies.get(&policy_key);
-        let options = &self.world.options;
+        let existing = self.world.own.policies.get(&policy_key);
+        let options = &self.world.own.options;
         let view =
             template.view(existing.map(|p| policy::view(template, &p.metadata, &p.spec, options)));
         let plan = engine::template::plan(&view);
@@ -160,8 +128,7 @@ impl Chain<'_> {
         let Some(sandbox) = self.world.sandboxes.get(name) else {
             return missing(Kind::Sandbox, name);
         };
-        let plan =
-            engine::sandbox::plan(&reconcile::sandbox::view(self.world, sandbox, None), self.now);
+        let plan = engine::sandbox::plan(&sandbox::view(self.world, sandbox, None), self.now);
         let ready = sandbox.ready();
         let standing = match ready {
             Some(ready) if ready.is_true() => Standing::Well,
@@ -173,7 +140,7 @@ impl Chain<'_> {
         let depends_on: Vec<Link> = self
             .world
             .pod_of(&sandbox.metadata.uid())
-            .map(|pod| self.pod(pod))
+            .map(|pod| pod::explain(pod))
             .into_iter()
             .collect();
         // A sandbox that waits for a pod in trouble is in trouble.
@@ -210,43 +177,6 @@ impl Chain<'_> {
             },
         }
     }
-
-    fn pod(&self, pod: &Arc<Pod>) -> Link {
-        let trouble = pod.trouble();
-        let phase = pod.phase();
-        let standing = match (&trouble, phase) {
-            (Some(_), _) | (None, PodPhase::Failed | PodPhase::Unknown) => Standing::Stuck,
-            (None, PodPhase::Running) if pod.is_ready() => Standing::Well,
-            (None, PodPhase::Succeeded) => Standing::Well,
-            (None, PodPhase::Pending | PodPhase::Running) => Standing::Waiting,
-        };
-        let place =
-            pod.node().map_or("on no node yet".to_owned(), |node| format!("on node {node}"));
-        let reasons = trouble.map(|trouble| {
-            let code = match trouble.kind {
-                engine::TroubleKind::ImagePull => Code::ImagePull,
-                engine::TroubleKind::ConfigError => Code::ConfigError,
-                engine::TroubleKind::CrashLoop => Code::CrashLoop,
-                engine::TroubleKind::Unschedulable => Code::Unschedulable,
-                engine::TroubleKind::SchedulingGated => Code::SchedulingGated,
-            };
-            let waits = if trouble.kind.is_waiting_for_a_place() {
-                WaitsFor::Capacity
-            } else {
-                WaitsFor::Edit
-            };
-            Reason::new(code, trouble.message).waiting_for(waits)
-        });
-        Link {
-            kind: Kind::Pod,
-            name: pod.metadata.key(),
-            standing,
-            summary: format!("{}, {place}", phase.as_str()),
-            reasons: reasons.into_iter().collect(),
-            again_at: None,
-            depends_on: Vec::new(),
-        }
-    }
 }
 
 fn standing_of_claim(plan: &ClaimPlan, ready: Option<&Condition>) -> Standing {
@@ -258,14 +188,5 @@ fn standing_of_claim(plan: &ClaimPlan, ready: Option<&Condition>) -> Standing {
         }
         Answer::Bound { .. } | Answer::Waiting(_) | Answer::Silent => Standing::Waiting,
         Answer::Refused(_) | Answer::Ended(_) => Standing::Stuck,
-    }
-}
-
-/// What a Ready condition says, in one line.
-fn said(ready: Option<&Condition>) -> String {
-    match ready {
-        None => "nothing was reported yet".to_owned(),
-        Some(ready) if ready.is_true() => format!("ready: {}", ready.message),
-        Some(ready) => format!("not ready: {}: {}", ready.reason, ready.message),
     }
 }

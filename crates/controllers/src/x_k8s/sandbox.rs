@@ -1,46 +1,62 @@
 //! One sandbox: its pod, its service, its volumes, its status.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use dialects::condition::Condition;
 use dialects::pod::Pod;
 use dialects::x_k8s::build::{pod, service, volume};
 use dialects::x_k8s::types::SandboxStatus;
 use dialects::x_k8s::{Sandbox, build, sandbox as dialect};
-use engine::Key;
 use engine::sandbox::{Ownership, PodView, Readiness, SandboxAction, SandboxPlan, Setback};
-use engine::{Holder, Precondition, Uid};
+use engine::{Holder, Key, Member, Precondition};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
-use tokio::time::Instant;
 
-use super::children::Made;
-use super::memory::InvalidWrite;
-use super::{Failure, Reconciler};
+use super::XK8s;
+use super::index::sandboxes::{launch_type, template_name, urgency_of};
 use crate::act::{DeletePrecondition, Part, Propagation, Urgency, WriteError};
 use crate::events::{Note, Severity};
-use crate::index::child::Service;
-use crate::index::sandboxes::{launch_type, template_name, urgency_of};
-use crate::index::{World, child};
+use crate::family::{self, Looked};
+use crate::index::World;
+use crate::index::child::{Service, Volume};
 use crate::kinds::Kind;
 use crate::metrics::SandboxLatencyLabels;
 use crate::queue::Priority;
+use crate::reconcile::{Asked, Failure, Made, Reconciler};
 use crate::subject::Subject;
 
 /// A warm sandbox that has said nothing yet need not say "not yet" for this long: nobody waits for it, and if it gets ready meanwhile its status is written once
 /// instead of three times. Longer, and a pool that does not fill is explained late; shorter, and a refill of real containers costs twice the writes.
 const QUIET_START: SignedDuration = SignedDuration::from_secs(5);
 
-/// A write that was found invalid is made again so long after, although nothing was edited: it may have been a policy of the cluster that found it so, and nobody
-/// tells us when that changes. One refused write in ten minutes is nothing to a server.
-const INVALID_RECHECK: Duration = Duration::from_secs(600);
-
 /// A stranger's object that holds a name we need is looked at again this often: no watch tells us when it goes.
 const FOREIGN_RECHECK: SignedDuration = SignedDuration::from_secs(30);
 
-impl Reconciler {
-    pub(super) async fn sandbox(&self, key: &Key) -> Result<Option<Timestamp>, Failure> {
+impl family::Sandbox<XK8s> for Sandbox {
+    fn holder(sandbox: &Self) -> Holder {
+        sandbox.holder()
+    }
+
+    fn member(world: &World<XK8s>, sandbox: &Self) -> Option<Member> {
+        let trouble = world.pod_of(&sandbox.metadata.uid()).and_then(|pod| pod.trouble());
+        let revision = world.own.sandbox_revisions.get(&sandbox.metadata.key())?.clone();
+        Some(sandbox.member_of(revision, trouble))
+    }
+
+    fn pools(world: &World<XK8s>, sandbox: &Self) -> Vec<Key> {
+        world.pools_of(sandbox)
+    }
+
+    fn urgency(old: Option<&Self>, new: &Self) -> Priority {
+        urgency_of(old, new)
+    }
+
+    async fn reconcile(this: &Arc<Reconciler<XK8s>>, key: &Key) -> Looked {
+        this.sandbox(key).await
+    }
+}
+
+impl Reconciler<XK8s> {
+    async fn sandbox(&self, key: &Key) -> Looked {
         let subject = Subject::Sandbox(key.clone());
         if let Some(at) = self.hold_back(&subject) {
             return Ok(Some(at));
@@ -66,36 +82,9 @@ impl Reconciler {
         let done = self.carry_out(&subject, &sandbox, &plan, urgency).await;
         let outcome = self.remember(key, done);
         let quiet = self.report(&subject, &sandbox, &plan, urgency, now).await?;
-        let recheck = match outcome {
-            // An edit of the sandbox brings it back at once.
-            Err(Failure::Write { source: WriteError::Invalid(_), .. }) => {
-                self.memory.invalid(key).map(|known| self.timestamp_of(known.until))
-            }
-            other => other.map(|()| None)?,
-        };
+        let recheck = outcome?.map(|at| self.timestamp_of(at));
         let foreign = self.foreign_recheck(&sandbox, now);
         Ok([plan.wake_at, quiet, recheck, foreign].into_iter().flatten().min())
-    }
-
-    /// A refused write becomes part of the status; other failures pass and are not worth showing.
-    fn remember(&self, key: &Key, done: Result<(), Failure>) -> Result<(), Failure> {
-        let before = self.memory.error(key);
-        let now = match &done {
-            Ok(()) => None,
-            Err(Failure::Write { source: WriteError::Refused(message), verb, kind, .. }) => {
-                Some(Setback::Denied(format!("{verb} {kind}: {message}")))
-            }
-            Err(Failure::Write { source: WriteError::Invalid(message), verb, kind, .. }) => {
-                Some(Setback::Invalid(format!("{verb} {kind}: {message}")))
-            }
-            Err(_) => before.clone(),
-        };
-        if now != before {
-            self.memory.note_error(key, now);
-            // The status that tells it comes from the next plan.
-            self.wake(Subject::Sandbox(key.clone()), Priority::Background);
-        }
-        done
     }
 
     async fn carry_out(
@@ -105,23 +94,15 @@ impl Reconciler {
         plan: &SandboxPlan,
         urgency: Urgency,
     ) -> Result<(), Failure> {
+        let asked = Asked {
+            sandbox: sandbox.metadata.key(),
+            life: sandbox.metadata.uid(),
+            generation: sandbox.metadata.generation,
+        };
         for action in &plan.actions {
-            self.refuse_known_invalid(sandbox, action)?;
+            self.refuse_known_invalid(&asked, target(action))?;
             let done = self.perform(subject, sandbox, action, urgency).await;
-            if let Err(Failure::Write { source: WriteError::Invalid(message), verb, kind, key }) =
-                &done
-            {
-                let write = InvalidWrite {
-                    life: sandbox.metadata.uid(),
-                    generation: sandbox.metadata.generation,
-                    verb,
-                    kind: *kind,
-                    key: key.clone(),
-                    message: message.clone(),
-                    until: Instant::now() + INVALID_RECHECK,
-                };
-                self.memory.note_invalid(subject.key(), write);
-            }
+            self.note_invalid(&asked, &done);
             if done? == Made::NameTaken {
                 // What follows may build on it: a pod must not mount a stranger's volume.
                 return Ok(());
@@ -129,24 +110,6 @@ impl Reconciler {
             tracing::debug!(%subject, ?action, "carried out");
         }
         Ok(())
-    }
-
-    /// Says again what the server said to the same write, without asking it.
-    fn refuse_known_invalid(
-        &self,
-        sandbox: &Sandbox,
-        action: &SandboxAction,
-    ) -> Result<(), Failure> {
-        let Some(known) = self.memory.invalid(&sandbox.metadata.key()) else { return Ok(()) };
-        let same = known.life == sandbox.metadata.uid()
-            && known.generation == sandbox.metadata.generation
-            && (known.verb, known.kind, &known.key) == target(action)
-            && Instant::now() < known.until;
-        if !same {
-            return Ok(());
-        }
-        let invalid = WriteError::Invalid(known.message);
-        Err(Failure::write(known.verb, known.kind, &known.key, invalid))
     }
 
     async fn perform(
@@ -162,15 +125,15 @@ impl Reconciler {
                     return Ok(Made::Done);
                 };
                 let body = volume::volume_claim(sandbox, template);
-                return self.create_child(subject, Kind::Volume, key, &body, urgency).await;
+                return self.create_child::<Volume>(subject, key, &body, urgency).await;
             }
             SandboxAction::CreatePod(key) => {
                 let body = pod::pod(sandbox);
-                return self.create_child(subject, Kind::Pod, key, &body, urgency).await;
+                return self.create_child::<Pod>(subject, key, &body, urgency).await;
             }
             SandboxAction::CreateService(key) => {
                 let body = service::service(sandbox);
-                return self.create_child(subject, Kind::Service, key, &body, urgency).await;
+                return self.create_child::<Service>(subject, key, &body, urgency).await;
             }
             SandboxAction::AdoptVolume(key, p) => {
                 self.adopt(subject, sandbox, Kind::Volume, key, p, urgency).await
@@ -187,7 +150,7 @@ impl Reconciler {
                 self.patch_child(subject, Kind::Pod, key, patch, Urgency::Background).await
             }
             SandboxAction::RepairService(key, _) => {
-                let existing = self.index.world().services.get(key).cloned();
+                let existing = self.index.world().own.services.get(key).cloned();
                 let patch = existing
                     .and_then(|s: Arc<Service>| service::repair(sandbox, &s.metadata, &s.spec));
                 self.patch_child(subject, Kind::Service, key, patch, urgency).await
@@ -223,45 +186,6 @@ impl Reconciler {
         self.patch_child(subject, kind, key, Some(patch), urgency).await
     }
 
-    async fn patch_child(
-        &self,
-        subject: &Subject,
-        kind: Kind,
-        key: &Key,
-        patch: Option<Value>,
-        urgency: Urgency,
-    ) -> Result<(), Failure> {
-        let Some(patch) = patch else { return Ok(()) };
-        match self.writer.patch(kind, key, Part::Main, &patch, urgency).await {
-            Ok(written) => {
-                self.wrote(subject, kind, &written);
-                Ok(())
-            }
-            Err(WriteError::Gone(_)) => Ok(()),
-            Err(source) => Err(Failure::write("patch", kind, key, source)),
-        }
-    }
-
-    /// A child is deleted whatever was written to it since: that it has to go depends on its sandbox alone.
-    async fn delete_child(
-        &self,
-        subject: &Subject,
-        kind: Kind,
-        key: &Key,
-        uid: &Uid,
-        urgency: Urgency,
-    ) -> Result<(), Failure> {
-        self.index.world().ledger.deleting(subject, kind, key, uid, self.clock.now());
-        let done = self
-            .writer
-            .delete(kind, key, DeletePrecondition::Life(uid), Propagation::Background, urgency)
-            .await;
-        if done.is_err() {
-            self.index.world().ledger.delete_settled(subject, kind, uid);
-        }
-        or_gone(done).map_err(|source| Failure::write("delete", kind, key, source))
-    }
-
     /// Writes the status if it says anything new. Returns when to look again, if the status is being held back.
     async fn report(
         &self,
@@ -270,8 +194,8 @@ impl Reconciler {
         plan: &SandboxPlan,
         urgency: Urgency,
         now: Timestamp,
-    ) -> Result<Option<Timestamp>, Failure> {
-        let domain = self.index.world().options.cluster_domain.clone();
+    ) -> Looked {
+        let domain = self.index.world().own.options.cluster_domain.clone();
         let wanted = sandbox.next_status(&plan.status, &domain, now);
         if only_node_differs(&sandbox.status, &wanted, &plan.status.readiness) {
             return Ok(None);
@@ -340,14 +264,14 @@ impl Reconciler {
             let foreign_pod =
                 world.pods.get(key).is_some_and(|pod| is_stranger(sandbox, &pod.metadata));
             let foreign_service =
-                world.services.get(key).is_some_and(|s| is_stranger(sandbox, &s.metadata));
+                world.own.services.get(key).is_some_and(|s| is_stranger(sandbox, &s.metadata));
             (foreign_pod, foreign_service)
         };
         if pod {
-            self.glimpse::<Pod>(Kind::Pod, key).await?;
+            self.glimpse::<Pod>(key).await?;
         }
         if service {
-            self.glimpse::<Service>(Kind::Service, key).await?;
+            self.glimpse::<Service>(key).await?;
         }
         Ok(())
     }
@@ -356,7 +280,8 @@ impl Reconciler {
         let world = self.index.world();
         let key = sandbox.metadata.key();
         let pod = world.pods.get(&key).is_some_and(|pod| is_stranger(sandbox, &pod.metadata));
-        let service = world.services.get(&key).is_some_and(|s| is_stranger(sandbox, &s.metadata));
+        let service =
+            world.own.services.get(&key).is_some_and(|s| is_stranger(sandbox, &s.metadata));
         (pod || service).then(|| now.checked_add(FOREIGN_RECHECK).ok()).flatten()
     }
 }
@@ -414,8 +339,8 @@ fn quiet_until(sandbox: &Sandbox, plan: &SandboxPlan, now: Timestamp) -> Option<
 }
 
 /// A sandbox and everything that bears on it.
-pub(crate) fn view(
-    world: &World,
+pub(super) fn view(
+    world: &World<XK8s>,
     sandbox: &Sandbox,
     error: Option<Setback>,
 ) -> engine::sandbox::SandboxView {
@@ -429,9 +354,9 @@ pub(crate) fn view(
         .filter_map(|key| world.pods.get(key))
         .map(|pod| sandbox.pod_view(pod))
         .collect();
-    let service = world.services.get(&key).map(|s| sandbox.service_view(&s.metadata, &s.spec));
+    let service = world.own.services.get(&key).map(|s| sandbox.service_view(&s.metadata, &s.spec));
     let volumes = |name: &str| {
-        let volume: Option<&Arc<child::Volume>> = world.volumes.get(&key.sibling(name));
+        let volume: Option<&Arc<Volume>> = world.volumes.get(&key.sibling(name));
         volume.map(|v| sandbox.volume_view(&v.metadata))
     };
     sandbox.view(pods, service, volumes, error)

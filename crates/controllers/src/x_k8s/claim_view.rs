@@ -8,13 +8,14 @@ use engine::Key;
 use engine::claim::{ClaimView, Content, Held, Source};
 use jiff::Timestamp;
 
+use super::XK8s;
 use crate::index::World;
 
 /// A claim and everything that bears on it.
-pub(crate) fn view(world: &World, claim: &SandboxClaim) -> ClaimView {
+pub(super) fn view(world: &World<XK8s>, claim: &SandboxClaim) -> ClaimView {
     let template_key = template_of(world, claim);
     let template = template_key.as_ref().and_then(|key| world.templates.get(key));
-    let content = claim.content(template.map(Arc::as_ref), &world.options);
+    let content = claim.content(template.map(Arc::as_ref), &world.own.options);
     let (held, spare) = held(world, claim);
     let created = world.claim_seen(&claim.metadata.key()).unwrap_or(claim.metadata.created());
     let source = source(world, claim, template_key.as_ref(), &content, created);
@@ -24,14 +25,14 @@ pub(crate) fn view(world: &World, claim: &SandboxClaim) -> ClaimView {
 }
 
 /// The template of a claim: the one it names, or that of its pool.
-pub(crate) fn template_of(world: &World, claim: &SandboxClaim) -> Option<Key> {
+pub(super) fn template_of(world: &World<XK8s>, claim: &SandboxClaim) -> Option<Key> {
     match claim.choice() {
         Choice::Pool(pool) => world.pools.get(&pool).map(|pool| pool.template_key()),
         other => other.template().cloned(),
     }
 }
 
-fn held(world: &World, claim: &SandboxClaim) -> (Held, Vec<(Key, engine::Precondition)>) {
+fn held(world: &World<XK8s>, claim: &SandboxClaim) -> (Held, Vec<(Key, engine::Precondition)>) {
     let key = claim.metadata.key();
     let owned: Vec<Arc<Sandbox>> = world
         .sandboxes_by_holder
@@ -50,7 +51,7 @@ fn held(world: &World, claim: &SandboxClaim) -> (Held, Vec<(Key, engine::Precond
 }
 
 fn source(
-    world: &World,
+    world: &World<XK8s>,
     claim: &SandboxClaim,
     template: Option<&Key>,
     content: &Content,
@@ -75,7 +76,9 @@ fn source(
             let fits = world.pools.get(pool).is_some_and(|pool| pool.template_key() == *template);
             if fits { vec![pool.clone()] } else { Vec::new() }
         }
-        (Choice::AnyOfTemplate(_), _) => world.pools_by_template.of(template).cloned().collect(),
+        (Choice::AnyOfTemplate(_), _) => {
+            world.own.pools_by_template.of(template).cloned().collect()
+        }
     };
     let key = claim.metadata.key();
     let offers = pools

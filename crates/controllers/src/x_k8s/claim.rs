@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use dialects::x_k8s::claim::Choice;
 use dialects::x_k8s::{Sandbox, SandboxClaim, SandboxTemplate, build};
-use engine::claim::{Answer, Cascade, ClaimAction, ClaimPlan, Source};
+use engine::claim::{Answer, Candidate, Cascade, ClaimAction, ClaimPlan, Source};
 use engine::{Key, Uid};
-use jiff::Timestamp;
 
-use super::bind::Bound;
+use super::XK8s;
 use super::claim_view::{template_of, view};
-use super::{Failure, Reconciler};
 use crate::act::{DeletePrecondition, Propagation, Urgency, WriteError};
 use crate::events::Severity;
+use crate::family::{self, Looked};
 use crate::kinds::Kind;
 use crate::metrics::Adoption;
+use crate::reconcile::{Attempt, Bound, Failure, Name, Reconciler, Reshelve};
 use crate::subject::Subject;
 
 /// How many candidates a claim tries in one look. Each refused one was taken by somebody else a moment ago; after this many the index is far behind, and a
@@ -34,9 +34,15 @@ pub(super) struct Planned {
     pub plan: ClaimPlan,
 }
 
-impl Reconciler {
-    pub(super) async fn claim(self: &Arc<Self>, key: &Key) -> Result<Option<Timestamp>, Failure> {
-        self.settle_lost_bind(key).await?;
+impl family::Claim<XK8s> for SandboxClaim {
+    async fn reconcile(this: &Arc<Reconciler<XK8s>>, key: &Key) -> Looked {
+        this.claim(key).await
+    }
+}
+
+impl Reconciler<XK8s> {
+    async fn claim(&self, key: &Key) -> Looked {
+        self.settle_lost_binds(key).await?;
         let done = self.serve(key).await;
         if let Err(Failure::Write {
             source: WriteError::Refused(message) | WriteError::Invalid(message),
@@ -51,7 +57,7 @@ impl Reconciler {
     }
 
     /// Plans and carries out, until the claim has an answer.
-    async fn serve(self: &Arc<Self>, key: &Key) -> Result<Option<Timestamp>, Failure> {
+    async fn serve(&self, key: &Key) -> Looked {
         let subject = Subject::Claim(key.clone());
         for tried in 1..=CANDIDATES {
             if let Some(at) = self.hold_back(&subject) {
@@ -65,8 +71,8 @@ impl Reconciler {
             for action in &plan.actions {
                 match action {
                     ClaimAction::Bind { candidate, pool, why } => {
-                        match self.bind(claim, template.as_deref(), candidate, pool, why).await? {
-                            Bound::Yes(sandbox) => bound = Some(*sandbox),
+                        match self.take(claim, template.as_deref(), candidate, pool, why).await? {
+                            Bound::<XK8s>::Yes(sandbox) => bound = Some(*sandbox),
                             Bound::TakenByOthers => lost_race = true,
                         }
                     }
@@ -155,6 +161,45 @@ impl Reconciler {
         Some(Planned { claim, template, plan })
     }
 
+    /// Makes the claim the owner of a candidate that was taken off its shelf.
+    async fn take(
+        &self,
+        claim: &SandboxClaim,
+        template: Option<&SandboxTemplate>,
+        candidate: &Candidate,
+        pool: &Key,
+        why: &engine::Reason,
+    ) -> Result<Bound<XK8s>, Failure> {
+        let known = self.index.world().sandboxes.get(&candidate.key).cloned();
+        let (Some(sandbox), Some(template)) = (known, template) else {
+            self.reshelve(candidate, pool, Reshelve::Always);
+            return Ok(Bound::TakenByOthers);
+        };
+        let patch = match build::bind::bind(&sandbox, &candidate.precondition, claim, template) {
+            Ok(patch) => patch,
+            Err(error) => {
+                self.reshelve(candidate, pool, Reshelve::Always);
+                let refused = WriteError::Refused(error.to_string());
+                return Err(Failure::write("bind", Kind::Sandbox, &candidate.key, refused));
+            }
+        };
+        tracing::debug!(claim = %claim.metadata.key(), sandbox = %candidate.key, reason = %why, "binding");
+        let attempt = Attempt {
+            claim: claim.metadata.key(),
+            life: claim.metadata.uid(),
+            candidate: candidate.clone(),
+            pool: pool.clone(),
+            patch,
+        };
+        let bound = self.commit(attempt).await?;
+        if let Bound::Yes(sandbox) = &bound {
+            self.count_claim(claim, sandbox, pool.name.to_string());
+            let message = format!("Adopted warm pool Sandbox {:?}", &*candidate.key.name);
+            self.note(claim, Severity::Normal, "SandboxAdopted", message);
+        }
+        Ok(bound)
+    }
+
     /// Starts a sandbox for the claim. `None` if the name is taken, perhaps by an earlier attempt of our own; the index shows whose it is.
     async fn start_cold(
         &self,
@@ -165,7 +210,7 @@ impl Reconciler {
     ) -> Result<Option<Sandbox>, Failure> {
         let subject = Subject::Claim(claim.metadata.key());
         tracing::info!(%subject, sandbox = %name, reason = %why, "starting cold");
-        let options = self.index.world().options.clone();
+        let options = self.index.world().own.options.clone();
         let body = build::cold::cold(claim, template, &options).map_err(|error| {
             Failure::write("create", Kind::Sandbox, name, WriteError::Refused(error.to_string()))
         })?;
@@ -176,7 +221,9 @@ impl Reconciler {
                 let sandbox: Sandbox = written
                     .object()
                     .map_err(|source| Failure::write("create", Kind::Sandbox, name, source))?;
-                self.count_claim(claim, &sandbox, Adoption::Cold, pool_name(claim), Duration::ZERO);
+                let (namespace, pool) = (&claim.metadata.namespace, pool_name(claim));
+                self.metrics.adoption(namespace, &pool, Adoption::Cold, Duration::ZERO);
+                self.count_claim(claim, &sandbox, pool);
                 self.note(
                     claim,
                     Severity::Normal,
@@ -189,19 +236,14 @@ impl Reconciler {
                 if source.is_certain() {
                     self.index.world().ledger.create_refused(&subject, Kind::Sandbox, name);
                 } else {
-                    self.memory.create_lost(&subject, Kind::Sandbox, name);
+                    self.memory.create_lost(&subject, Kind::Sandbox, name, Name::Given);
                 }
                 Err(Failure::write("create", Kind::Sandbox, name, source))
             }
         }
     }
 
-    async fn delete_claim(
-        &self,
-        subject: &Subject,
-        uid: &Uid,
-        cascade: Cascade,
-    ) -> Result<Option<Timestamp>, Failure> {
+    async fn delete_claim(&self, subject: &Subject, uid: &Uid, cascade: Cascade) -> Looked {
         let propagation = match cascade {
             Cascade::Background => Propagation::Background,
             Cascade::Foreground => Propagation::Foreground,

@@ -3,18 +3,19 @@
 use dialects::x_k8s::SandboxTemplate;
 use engine::Key;
 
-use super::child::NetworkPolicy;
-use super::table::{Change, Table};
-use super::wakes::Wakes;
-use super::{Indexed, World};
+use crate::index::child::NetworkPolicy;
+use crate::index::table::{Change, Table};
+use crate::index::wakes::Wakes;
+use crate::index::{Indexed, World};
 use crate::subject::Subject;
+use crate::x_k8s::XK8s;
 
-impl Indexed for SandboxTemplate {
-    fn table(world: &mut World) -> &mut Table<Self> {
+impl Indexed<XK8s> for SandboxTemplate {
+    fn table(world: &mut World<XK8s>) -> &mut Table<Self> {
         &mut world.templates
     }
 
-    fn changed(world: &mut World, key: &Key, change: &Change<Self>, wakes: &mut Wakes) {
+    fn changed(world: &mut World<XK8s>, key: &Key, change: &Change<Self>, wakes: &mut Wakes) {
         let (old, new) = (change.old.as_deref(), change.new.as_deref());
         let same = match (old, new) {
             (Some(old), Some(new)) => {
@@ -33,11 +34,11 @@ impl Indexed for SandboxTemplate {
             world.ledger.forget(&Subject::Template(key.clone()));
             world.cold_pace.remove(key);
         }
-        let revision = new.map(|template| template.revision(&world.options));
-        let known = world.revisions.get(key).cloned();
+        let revision = new.map(|template| template.revision(&world.own.options));
+        let known = world.own.revisions.get(key).cloned();
         match &revision {
-            Some(revision) => world.revisions.insert(key.clone(), revision.clone()),
-            None => world.revisions.remove(key),
+            Some(revision) => world.own.revisions.insert(key.clone(), revision.clone()),
+            None => world.own.revisions.remove(key),
         };
         // Only what a template means concerns its pools; claims also look at what it lets them change.
         if known != revision || old.map(policies) != new.map(policies) {
@@ -55,12 +56,12 @@ fn policies(template: &SandboxTemplate) -> impl PartialEq + use<> {
     )
 }
 
-impl Indexed for NetworkPolicy {
-    fn table(world: &mut World) -> &mut Table<Self> {
-        &mut world.policies
+impl Indexed<XK8s> for NetworkPolicy {
+    fn table(world: &mut World<XK8s>) -> &mut Table<Self> {
+        &mut world.own.policies
     }
 
-    fn changed(world: &mut World, key: &Key, change: &Change<Self>, wakes: &mut Wakes) {
+    fn changed(world: &mut World<XK8s>, key: &Key, change: &Change<Self>, wakes: &mut Wakes) {
         let owners = [&change.old, &change.new].into_iter().flatten().filter_map(|policy| {
             let owner = policy.metadata.controller()?;
             Some(key.sibling(&owner.name))
@@ -74,9 +75,9 @@ impl Indexed for NetworkPolicy {
     }
 }
 
-impl World {
+impl World<XK8s> {
     /// What a template means now, if it exists.
     pub fn revision_of(&self, template: &Key) -> Option<&engine::Revision> {
-        self.revisions.get(template)
+        self.own.revisions.get(template)
     }
 }
