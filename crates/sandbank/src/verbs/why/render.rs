@@ -56,10 +56,10 @@ pub fn object(link: &Link) -> String {
 /// What people call a kind.
 pub fn noun(kind: Kind) -> &'static str {
     match kind {
-        Kind::Sandbox => "sandbox",
-        Kind::Template => "template",
-        Kind::Pool => "pool",
-        Kind::Claim => "claim",
+        Kind::Sandbox | Kind::KruiseSandbox => "sandbox",
+        Kind::Template | Kind::KruiseTemplate => "template",
+        Kind::Pool | Kind::SandboxSet => "pool",
+        Kind::Claim | Kind::KruiseClaim => "claim",
         Kind::Pod => "pod",
         Kind::Service => "service",
         Kind::Volume => "volume claim",
