@@ -14,8 +14,13 @@
 //! - [`types`]: the kinds, slim.
 //! - [`revision`]: what a template means, and the short strings it is shown as. [`meaning`]: the content that counts.
 //! - [`duration`], [`resources`]: durations and amounts as clients write them.
-//! - [`crds`]: the definitions to install.
+//! - [`claim`], [`claim_content`], [`claim_status`]: claims, between object and engine. [`runtime`]: what runs inside and is told for whom.
+//! - [`build`]: the objects we make and the patches we write. [`crds`]: the definitions to install.
 
+pub mod build;
+pub mod claim;
+pub mod claim_content;
+pub mod claim_status;
 pub mod crds;
 pub mod duration;
 pub mod keys;
@@ -23,6 +28,7 @@ pub mod meaning;
 pub mod names;
 pub mod resources;
 pub mod revision;
+pub mod runtime;
 pub mod types;
 
 pub use names::Kind;
