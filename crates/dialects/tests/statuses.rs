@@ -272,6 +272,7 @@ fn the_status_of_a_pool() {
             creating: 1,
             failed: 0,
             leaving: 1,
+            locked: 0,
             updated: 1,
             updated_available: 1,
         },
@@ -298,9 +299,11 @@ fn the_status_of_a_pool() {
 /// What a pool's spec means to the engine.
 #[test]
 fn pools_ask_for_strategies() {
-    use engine::{Amount, Budget, Strategy};
-    let budget =
-        |max_unavailable, max_surge| Strategy::RollingUpdate(Budget { max_unavailable, max_surge });
+    use engine::{Amount, Budget, Rounding, Strategy};
+    let budget = |max_unavailable, max_surge| {
+        let rounding = Rounding::Down;
+        Strategy::RollingUpdate(Budget { max_unavailable, max_surge, rounding })
+    };
     let quarter = Amount::Percent(25);
     let table = [
         (json!(null), Strategy::OnReplenish),
@@ -313,7 +316,8 @@ fn pools_ask_for_strategies() {
         ),
         (
             json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "50%", "maxSurge": 0}}),
-            budget(Amount::Percent(50), Amount::Count(0)),
+            // Half of one is nothing, and nothing could never move.
+            budget(Amount::Count(1), Amount::Count(0)),
         ),
     ];
     for (strategy, expected) in table {

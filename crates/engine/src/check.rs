@@ -4,9 +4,11 @@
 
 use crate::batch::{Answer, BatchAction, BatchPlan, BatchView, HoldingState, Source};
 use crate::ids::{Key, Revision, Uid};
-use crate::pool::{Census, PoolAction, PoolPlan, PoolView, Target};
+use crate::pool::{Census, PoolAction, PoolPlan, PoolView, Target, count, startup};
+use crate::reason::Code;
 use crate::rollout::{Bounds, Freshness, Strategy};
-use crate::world::{Holder, Member, Stage};
+use crate::world::{Holder, Lock, Member, Stage};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -23,6 +25,8 @@ pub enum Law {
     Ceiling,
     /// 5: the rollout never leaves fewer available than its floor.
     Floor,
+    /// 4 too, for pools that limit it: no more are started at once than may be.
+    Startup,
     /// 7: every count equals what a listing would show.
     HonestCounts,
 }
@@ -94,6 +98,7 @@ pub fn hand_out(
         Stage::Failed { .. } => "has failed",
         Stage::Leaving => "is leaving",
         Stage::Available if !matches!(member.holder, Holder::Pool(_)) => "is not warm",
+        Stage::Available if member.is_locked() => "is locked by somebody else",
         Stage::Available if !strategy.hands_out(freshness) => "is stale",
         Stage::Available => return None,
     };
@@ -168,7 +173,7 @@ pub fn pool_plan(view: &PoolView, plan: &PoolPlan) -> Vec<Violation> {
         match action {
             PoolAction::Create { count, .. } => created += count,
             PoolAction::Adopt { .. } => adopted += 1,
-            PoolAction::Delete { key, precondition, .. } => {
+            PoolAction::Delete { key, precondition, why } => {
                 let Some(member) = members.get(key).filter(|member| member.uid == precondition.uid)
                 else {
                     found.push(violation(
@@ -178,6 +183,10 @@ pub fn pool_plan(view: &PoolView, plan: &PoolPlan) -> Vec<Violation> {
                     continue;
                 };
                 found.extend(removal(member, &view.uid));
+                if member.is_locked() && why.code != Code::StrandedLock {
+                    let message = format!("{key} is being taken and is removed: {why}");
+                    found.push(violation(Law::ClaimedIsSafe, message));
+                }
                 let pending = &view.pending;
                 if pending.handed_out.contains(&member.uid)
                     || pending.handing_out.contains(&member.uid)
@@ -201,6 +210,18 @@ pub fn pool_plan(view: &PoolView, plan: &PoolPlan) -> Vec<Violation> {
         );
         found.push(violation(Law::Ceiling, message));
     }
+    let starting = census.unseen
+        + count(
+            census
+                .warm
+                .iter()
+                .filter(|warm| warm.is_starting() && !removed.contains(&warm.member.uid)),
+        );
+    let limit = startup(view, plan.status.desired);
+    if created > 0 && starting + created > limit {
+        let message = format!("{starting} start, {created} are added; at most {limit} may");
+        found.push(violation(Law::Startup, message));
+    }
     found.extend(floor(view, &census, &removed, bounds));
     if counts != plan.status.counts {
         found.push(violation(
@@ -209,6 +230,25 @@ pub fn pool_plan(view: &PoolView, plan: &PoolPlan) -> Vec<Violation> {
         ));
     }
     found
+}
+
+/// Law 2 for those who take a sandbox by a lock: until it is stranded, nothing about the sandbox is decided here.
+pub fn locks(view: &PoolView, plan: &PoolPlan, now: Timestamp) -> Vec<Violation> {
+    let holds = |lock: Lock| match lock {
+        Lock::Free => false,
+        Lock::Taken { since } => now.duration_since(since) < view.settings.lock_grace,
+    };
+    let held: BTreeSet<&Uid> =
+        view.members.iter().filter(|member| holds(member.lock)).map(|member| &member.uid).collect();
+    let touched = plan.actions.iter().filter_map(|action| match action {
+        PoolAction::Delete { key, precondition, .. }
+        | PoolAction::Adopt { key, precondition, .. } => Some((key, precondition)),
+        PoolAction::Create { .. } => None,
+    });
+    touched
+        .filter(|(_, precondition)| held.contains(&precondition.uid))
+        .map(|(key, _)| violation(Law::ClaimedIsSafe, format!("{key} is locked and not stranded")))
+        .collect()
 }
 
 /// Law 5: of the available sandboxes a plan removes so many that fewer than the floor are left.

@@ -47,5 +47,5 @@ pub mod world;
 
 pub use ids::{Key, NodeName, Precondition, Revision, Uid, Version};
 pub use reason::{Code, Condition, ConditionKind, Reason, Verdict, WaitsFor};
-pub use rollout::{Amount, Budget, Freshness, Strategy};
-pub use world::{Holder, Member, Stage, Trouble, TroubleKind};
+pub use rollout::{Amount, Budget, Freshness, Rounding, Strategy};
+pub use world::{Holder, Lock, Member, Stage, Trouble, TroubleKind};

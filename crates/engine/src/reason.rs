@@ -42,6 +42,14 @@ codes! {
     AtFloor,
     /// Stale sandboxes stay until they are claimed, as the strategy asks.
     OnReplenish,
+    /// Stale sandboxes stay because the rollout may neither leave one out nor put one on top.
+    RolloutFrozen,
+    /// So many are on their way to ready as may be at once.
+    StartupLimit,
+    /// What limits the growth of the pool does not hold it back.
+    NotLimited,
+    /// Somebody outside noted that they take the sandbox, and never did.
+    StrandedLock,
     /// Replaced because the template changed.
     Stale,
     /// The sandbox's process ended or its pod failed.
@@ -60,8 +68,14 @@ codes! {
     CrashLoop,
     /// A container can't be created from its configuration.
     ConfigError,
+    /// The cluster does not let a pod be made.
+    PodRefused,
     /// The template is missing.
     TemplateNotFound,
+    /// The template can't be what a sandbox is made from.
+    TemplateInvalid,
+    /// A template that a pool had once and nobody needs any more.
+    Outdated,
     /// The pool is missing.
     WarmPoolNotFound,
     /// The object is being deleted.
@@ -162,6 +176,7 @@ impl From<TroubleKind> for Code {
             TroubleKind::ImagePull => Self::ImagePull,
             TroubleKind::ConfigError => Self::ConfigError,
             TroubleKind::CrashLoop => Self::CrashLoop,
+            TroubleKind::Refused => Self::PodRefused,
             TroubleKind::Unschedulable => Self::Unschedulable,
             TroubleKind::SchedulingGated => Self::SchedulingGated,
         }
@@ -251,6 +266,8 @@ pub enum ConditionKind {
     Available,
     /// The pool is on its way to what was asked for, or there; False means that it does not get nearer without help.
     Progressing,
+    /// More are missing than may be started at once. Only reported of pools that have such a limit.
+    ScalingLimited,
 }
 
 impl ConditionKind {
@@ -259,6 +276,7 @@ impl ConditionKind {
         match self {
             Self::Available => "Available",
             Self::Progressing => "Progressing",
+            Self::ScalingLimited => "ScalingLimited",
         }
     }
 }

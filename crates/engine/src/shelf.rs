@@ -189,6 +189,7 @@ impl Shelf {
         }
         let freshness = self.freshness(&member);
         let spot = match &member.stage {
+            _ if member.is_locked() => Spot::Aside,
             Stage::Available => Spot::Ready(freshness, member.since),
             Stage::Creating(None) if freshness == Freshness::Fresh => Spot::Creating,
             _ => Spot::Aside,

@@ -23,7 +23,10 @@ pub struct Member {
     pub revision: Revision,
     /// How far it got.
     pub stage: Stage,
-    /// Since when. For one that was ready and is not any more this is later than its creation, and its time to become ready begins anew.
+    /// Whether somebody outside is taking it.
+    #[serde(default)]
+    pub lock: Lock,
+    /// Since when it is in this stage. For one that was ready and is not any more this is later than its creation, and its time to become ready begins anew.
     pub since: Timestamp,
     /// The node its pod runs on.
     pub node: Option<NodeName>,
@@ -35,9 +38,14 @@ impl Member {
         Precondition { uid: self.uid.clone(), version: self.version }
     }
 
-    /// Whether it could be handed out as far as its stage goes.
+    /// Whether it could be handed out: it is ready, and nobody is taking it.
     pub fn is_available(&self) -> bool {
-        self.stage == Stage::Available
+        self.stage == Stage::Available && !self.is_locked()
+    }
+
+    /// Whether somebody outside is taking it.
+    pub fn is_locked(&self) -> bool {
+        self.lock != Lock::Free
     }
 
     /// Whether it is on its way out.
@@ -57,6 +65,22 @@ pub enum Holder {
     Claim(Uid),
     /// Something that is not ours.
     Other,
+}
+
+/// Whether somebody outside is about to take a sandbox that is still its pool's.
+///
+/// Other programs may claim from a pool by a protocol of their own that begins with a note on the sandbox. Between that note and the change of hands the sandbox is
+/// neither available nor to be removed. Who crashes in between leaves the note behind, so it counts for a while only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lock {
+    /// Nobody is.
+    #[default]
+    Free,
+    /// Somebody is, and the note was first seen then. After a restart that is later than it was written, which only errs towards patience.
+    Taken {
+        /// When it was first seen.
+        since: Timestamp,
+    },
 }
 
 /// How far a sandbox got.
@@ -93,6 +117,8 @@ pub enum TroubleKind {
     ConfigError,
     /// A container starts and ends again and again.
     CrashLoop,
+    /// The cluster does not let its pod be made: a quota, a policy.
+    Refused,
     /// No node has room or fits.
     Unschedulable,
     /// A scheduling gate holds the pod back.
@@ -100,8 +126,9 @@ pub enum TroubleKind {
 }
 
 impl TroubleKind {
-    /// Whether starting the same thing again could help. A pod that waits for room or for a gate is where it should be: removing it only loses its place.
+    /// Whether it waits for something that starting the same thing again does not bring nearer. A pod that waits for room, for a gate or for a quota is where it
+    /// should be: removing it only loses its place.
     pub fn is_waiting_for_a_place(self) -> bool {
-        matches!(self, Self::Unschedulable | Self::SchedulingGated)
+        matches!(self, Self::Refused | Self::Unschedulable | Self::SchedulingGated)
     }
 }

@@ -10,7 +10,9 @@ use sandbank_engine::batch::{
 use sandbank_engine::check;
 use sandbank_engine::expect::Expectations;
 use sandbank_engine::shelf::{Pick, Shelf};
-use sandbank_engine::{Holder, Key, Member, Revision, Stage, Strategy as Rollout, Uid, Version};
+use sandbank_engine::{
+    Holder, Key, Lock, Member, Revision, Stage, Strategy as Rollout, Uid, Version,
+};
 use std::collections::BTreeMap;
 
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
@@ -72,6 +74,7 @@ impl World {
             holder,
             revision: Revision::new("v1"),
             stage,
+            lock: Lock::Free,
             since: self.now,
             node: None,
         };
@@ -491,6 +494,7 @@ proptest! {
                 holder: Holder::Pool(Uid::new("pool")),
                 revision: Revision::new(if number % 3 == 0 { "v0" } else { "v1" }),
                 stage: if number % 5 == 4 { Stage::Creating(None) } else { Stage::Available },
+                lock: Lock::Free,
                 since: Timestamp::UNIX_EPOCH + secs(i64::try_from(number).unwrap() % 7),
                 node: node.map(|node| sandbank_engine::NodeName::new(format!("n-{node}"))),
             });
@@ -529,6 +533,7 @@ proptest! {
                 holder: Holder::Pool(Uid::new("pool")),
                 revision: Revision::new("v1"),
                 stage: Stage::Available,
+                lock: Lock::Free,
                 since: Timestamp::UNIX_EPOCH,
                 node: None,
             });

@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use sandbank_engine::backoff::Backoff;
 use sandbank_engine::check;
 use sandbank_engine::claim::Answer;
-use sandbank_engine::pool::{self, Pending, PoolView, Settings, Target, TemplateState};
+use sandbank_engine::pool::{self, Pending, PoolView, Removal, Settings, Target, TemplateState};
 use sandbank_engine::shelf::{Pick, Shelf};
 use sandbank_engine::{
-    Amount, Budget, Freshness, Holder, Key, Member, NodeName, Revision, Stage, Strategy as Rollout,
-    Trouble, TroubleKind, Uid, Version,
+    Amount, Budget, Freshness, Holder, Key, Lock, Member, NodeName, Revision, Rounding, Stage,
+    Strategy as Rollout, Trouble, TroubleKind, Uid, Version,
 };
 use sim::{Cluster, Fate};
 
@@ -29,7 +29,16 @@ enum Op {
     Pass(i64),
     Strike(u8, Stage),
     Steal(u8),
+    Lock(u8),
     Fate(Fate),
+}
+
+fn rounding() -> impl Strategy<Value = Rounding> {
+    prop_oneof![Just(Rounding::Down), Just(Rounding::Up)]
+}
+
+fn removal() -> impl Strategy<Value = Removal> {
+    prop_oneof![Just(Removal::NewestFirst), Just(Removal::StaleThenOldest)]
 }
 
 fn rollout() -> impl Strategy<Value = Rollout> {
@@ -38,9 +47,9 @@ fn rollout() -> impl Strategy<Value = Rollout> {
     prop_oneof![
         Just(Rollout::Recreate),
         Just(Rollout::OnReplenish),
-        (amount.clone(), amount).prop_map(|(max_unavailable, max_surge)| Rollout::RollingUpdate(
-            Budget { max_unavailable, max_surge }
-        )),
+        (amount.clone(), amount, rounding()).prop_map(|(max_unavailable, max_surge, rounding)| {
+            Rollout::RollingUpdate(Budget { max_unavailable, max_surge, rounding })
+        }),
     ]
 }
 
@@ -74,8 +83,18 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..4i64).prop_map(Op::Pass),
         2 => (1..20u8, stage()).prop_map(|(which, stage)| Op::Strike(which, stage)),
         1 => (1..20u8).prop_map(Op::Steal),
+        1 => (1..20u8).prop_map(Op::Lock),
         1 => prop_oneof![Just(Fate::Ready), Just(Fate::Fail), Just(Fate::Stick), Just(Fate::Unschedulable)].prop_map(Op::Fate),
     ]
+}
+
+/// Whether nothing replaces stale sandboxes, as asked.
+fn stays_stale(strategy: Rollout, target: u32) -> bool {
+    match strategy {
+        Rollout::OnReplenish => true,
+        Rollout::RollingUpdate(budget) => budget.is_frozen(target),
+        Rollout::Recreate => false,
+    }
 }
 
 fn happen(cluster: &mut Cluster, op: &Op) {
@@ -102,6 +121,7 @@ fn happen(cluster: &mut Cluster, op: &Op) {
         Op::Pass(seconds) => cluster.pass(SignedDuration::from_secs(*seconds)),
         Op::Strike(number, stage) => cluster.strike(&format!("p-{number}"), stage.clone()),
         Op::Steal(number) => cluster.steal(&format!("p-{number}")),
+        Op::Lock(number) => cluster.lock(&format!("p-{number}")),
         Op::Fate(fate) => cluster.fate = *fate,
     }
 }
@@ -112,8 +132,15 @@ proptest! {
     /// Laws 1 to 4 hold at every step of any history (the cluster checks them), and when the faults stop the pool reaches what it was asked for, every claim has its
     /// sandbox, and then nothing is decided any more.
     #[test]
-    fn any_history_ends_well(target in 0..6u32, strategy in rollout(), ops in proptest::collection::vec(op(), 0..80)) {
+    fn any_history_ends_well(
+        target in 0..6u32,
+        strategy in rollout(),
+        startup in proptest::option::of((1..4u32).prop_map(Amount::Count)),
+        removal in removal(),
+        ops in proptest::collection::vec(op(), 0..80),
+    ) {
         let mut cluster = Cluster::new(target, strategy, "v0");
+        (cluster.startup, cluster.removal) = (startup, removal);
         for op in &ops {
             happen(&mut cluster, op);
         }
@@ -125,7 +152,7 @@ proptest! {
         prop_assert_eq!(&plan.actions, &vec![]);
         prop_assert_eq!(cluster.available(), cluster.target as usize);
         prop_assert_eq!(plan.status.counts.warm, cluster.target);
-        if cluster.strategy != Rollout::OnReplenish {
+        if !stays_stale(cluster.strategy, cluster.target) {
             prop_assert_eq!(plan.status.counts.updated, cluster.target);
         }
         for claim in cluster.claims() {
@@ -142,7 +169,7 @@ proptest! {
         surge in 0..4u32,
         delays in proptest::collection::vec((0..6usize, 0..3i64), 0..60),
     ) {
-        let budget = Budget { max_unavailable: Amount::Count(unavailable), max_surge: Amount::Count(surge) };
+        let budget = Budget { max_unavailable: Amount::Count(unavailable), max_surge: Amount::Count(surge), rounding: Rounding::Down };
         let mut cluster = Cluster::new(target, Rollout::RollingUpdate(budget), "v1");
         prop_assert!(cluster.settle().is_some());
         cluster.set_template(Some("v2"));
@@ -153,7 +180,8 @@ proptest! {
             cluster.pass(SignedDuration::from_secs(seconds));
         }
         prop_assert!(cluster.settle().is_some());
-        prop_assert!(cluster.warm().all(|member| member.revision == Revision::new("v2")));
+        let revision = if budget.is_frozen(target) { "v1" } else { "v2" };
+        prop_assert!(cluster.warm().all(|member| member.revision == Revision::new(revision)));
     }
 }
 
@@ -167,9 +195,14 @@ fn holder() -> impl Strategy<Value = Holder> {
     ]
 }
 
+fn lock() -> impl Strategy<Value = Lock> {
+    let taken = |age| Lock::Taken { since: Timestamp::UNIX_EPOCH - SignedDuration::from_secs(age) };
+    prop_oneof![8 => Just(Lock::Free), 2 => (0..200i64).prop_map(taken)]
+}
+
 fn member(number: usize) -> impl Strategy<Value = Member> {
-    (holder(), stage(), 0..3u8, 0..100i64, 0..100i64, proptest::option::of(0..3u8)).prop_map(
-        move |(holder, stage, revision, age, age_in_stage, node)| Member {
+    (holder(), stage(), lock(), 0..3u8, 0..100i64, 0..100i64, proptest::option::of(0..3u8))
+        .prop_map(move |(holder, stage, lock, revision, age, age_in_stage, node)| Member {
             key: Key::new("ns", format!("p-{number:02}")),
             uid: Uid::new(format!("uid-{number}")),
             version: Version(7),
@@ -177,10 +210,10 @@ fn member(number: usize) -> impl Strategy<Value = Member> {
             holder,
             revision: Revision::new(format!("v{revision}")),
             stage,
+            lock,
             since: Timestamp::UNIX_EPOCH - SignedDuration::from_secs(age_in_stage),
             node: node.map(|node| NodeName::new(format!("n-{node}"))),
-        },
-    )
+        })
 }
 
 fn members() -> impl Strategy<Value = Vec<Member>> {
@@ -226,14 +259,21 @@ fn view() -> impl Strategy<Value = PoolView> {
     let name = Key::new("ns", "t");
     let template = prop_oneof![
         1 => Just(TemplateState::Missing { name: name.clone() }),
+        1 => Just(TemplateState::Invalid { name: name.clone(), message: "no containers".to_owned() }),
         9 => Just(TemplateState::Found { name, revision: Revision::new("v1") }),
     ];
     let backoff = (0..5u32, -100..0i64).prop_map(|(failures, last)| Backoff {
         failures,
         last: (failures > 0).then(|| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(last)),
     });
-    (target, template, rollout(), members(), 0..6u32, 0..4u32, pending, backoff, 1..6u32).prop_map(
-        |(target, template, strategy, members, claimed, waiting, pending, backoff, batch)| {
+    let startup = proptest::option::weighted(
+        0.4,
+        prop_oneof![(0..4u32).prop_map(Amount::Count), (0..101u32).prop_map(Amount::Percent)],
+    );
+    let options = (startup, removal(), 1..6u32);
+    (target, template, rollout(), members(), 0..6u32, 0..4u32, pending, backoff, options).prop_map(
+        |(target, template, strategy, members, claimed, waiting, pending, backoff, options)| {
+            let (startup, removal, batch) = options;
             PoolView {
                 key: Key::new("ns", "p"),
                 uid: Uid::new("pool"),
@@ -241,12 +281,18 @@ fn view() -> impl Strategy<Value = PoolView> {
                 target,
                 template,
                 strategy,
+                startup,
+                removal,
                 members,
                 claimed,
                 waiting,
                 pending,
                 backoff,
-                settings: Settings { readiness_grace: SignedDuration::from_secs(60), batch },
+                settings: Settings {
+                    readiness_grace: SignedDuration::from_secs(60),
+                    batch,
+                    lock_grace: SignedDuration::from_secs(120),
+                },
             }
         },
     )
@@ -261,6 +307,7 @@ proptest! {
         let now = Timestamp::UNIX_EPOCH;
         let plan = pool::plan(&view, now);
         prop_assert_eq!(check::pool_plan(&view, &plan), vec![]);
+        prop_assert_eq!(check::locks(&view, &plan, now), vec![]);
         let mut turned = view.clone();
         turned.members.reverse();
         prop_assert_eq!(&pool::plan(&turned, now), &plan);
@@ -317,6 +364,7 @@ proptest! {
                 holder: Holder::Pool(Uid::new("pool")),
                 revision: Revision::new("v1"),
                 stage: Stage::Available,
+                lock: Lock::Free,
                 since: Timestamp::UNIX_EPOCH,
                 node: Some(NodeName::new(format!("n-{}", number % 2))),
             });

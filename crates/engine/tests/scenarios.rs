@@ -4,7 +4,8 @@
 mod sim;
 
 use jiff::SignedDuration;
-use sandbank_engine::{Amount, Budget, Stage, Strategy};
+use sandbank_engine::pool::Removal;
+use sandbank_engine::{Amount, Budget, Rounding, Stage, Strategy};
 use sim::{Cluster, Fate};
 use std::path::Path;
 
@@ -86,6 +87,9 @@ fn act(cluster: &mut Cluster, words: &[&str]) {
         ["sandbox", name, "unready"] => cluster.strike(name, Stage::Creating(None)),
         ["sandbox", name, "deleted"] => cluster.strike(name, Stage::Leaving),
         ["another", "process", "takes", name] => cluster.steal(name),
+        ["another", "process", "locks", name] => cluster.lock(name),
+        ["at", "most", count, "start"] => cluster.startup = Some(Amount::Count(number(count))),
+        ["stale", "and", "oldest", "go", "first"] => cluster.removal = Removal::StaleThenOldest,
         ["pass", seconds] => cluster.pass(seconds_of(seconds)),
         ["see", "all"] => cluster.deliver_all(),
         ["see", count] => cluster.deliver(number(count) as usize),
@@ -120,6 +124,7 @@ fn strategy_of(words: &[&str]) -> Strategy {
         ["RollingUpdate", unavailable, surge] => Strategy::RollingUpdate(Budget {
             max_unavailable: amount(unavailable),
             max_surge: amount(surge),
+            rounding: Rounding::Down,
         }),
         other => panic!("no such strategy: {other:?}"),
     }

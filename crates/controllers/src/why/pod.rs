@@ -19,13 +19,7 @@ pub(crate) fn explain(pod: &Pod) -> Link {
     };
     let place = pod.node().map_or("on no node yet".to_owned(), |node| format!("on node {node}"));
     let reasons = trouble.map(|trouble| {
-        let code = match trouble.kind {
-            engine::TroubleKind::ImagePull => Code::ImagePull,
-            engine::TroubleKind::ConfigError => Code::ConfigError,
-            engine::TroubleKind::CrashLoop => Code::CrashLoop,
-            engine::TroubleKind::Unschedulable => Code::Unschedulable,
-            engine::TroubleKind::SchedulingGated => Code::SchedulingGated,
-        };
+        let code = Code::from(trouble.kind);
         let waits =
             if trouble.kind.is_waiting_for_a_place() { WaitsFor::Capacity } else { WaitsFor::Edit };
         Reason::new(code, trouble.message).waiting_for(waits)

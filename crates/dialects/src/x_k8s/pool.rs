@@ -6,8 +6,8 @@ use super::types::{
 };
 use crate::condition::{Condition, merge};
 use engine::backoff::Backoff;
-use engine::pool::{Pending, PoolStatus, PoolView, Settings, Target, TemplateState};
-use engine::{Amount, Budget, Key, Member, Strategy};
+use engine::pool::{Pending, PoolStatus, PoolView, Removal, Settings, Target, TemplateState};
+use engine::{Amount, Budget, Key, Member, Rounding, Strategy};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -17,7 +17,11 @@ const DEFAULT_PART: Amount = Amount::Percent(25);
 impl SandboxWarmPool {
     /// How many it keeps warm.
     pub fn target(&self) -> Target {
-        Target::Count(self.spec.replicas.unwrap_or(1))
+        Target::Count(self.replicas())
+    }
+
+    fn replicas(&self) -> u32 {
+        self.spec.replicas.unwrap_or(1)
     }
 
     /// How stale ones are replaced.
@@ -28,6 +32,7 @@ impl SandboxWarmPool {
             UpdateStrategyType::OnReplenish => Strategy::OnReplenish,
             UpdateStrategyType::RollingUpdate => Strategy::RollingUpdate(budget(
                 said.rolling_update.as_ref().unwrap_or(&RollingUpdate::default()),
+                self.replicas(),
             )),
         }
     }
@@ -59,6 +64,8 @@ impl SandboxWarmPool {
             target: self.target(),
             template,
             strategy: self.strategy(),
+            startup: None,
+            removal: Removal::NewestFirst,
             members,
             claimed: 0,
             waiting,
@@ -97,11 +104,17 @@ pub fn status_patch(has: &SandboxWarmPoolStatus, wanted: &SandboxWarmPoolStatus)
     (has != wanted).then(|| json!({"status": wanted}))
 }
 
-fn budget(said: &RollingUpdate) -> Budget {
-    Budget {
+/// The budget for so many replicas. One that comes to nothing in both directions could never move, so it counts as one unavailable.
+fn budget(said: &RollingUpdate, replicas: u32) -> Budget {
+    let budget = Budget {
         max_unavailable: said.max_unavailable.as_ref().map_or(DEFAULT_PART, amount),
         max_surge: said.max_surge.as_ref().map_or(DEFAULT_PART, amount),
+        rounding: Rounding::Down,
+    };
+    if budget.is_frozen(replicas) {
+        return Budget { max_unavailable: Amount::Count(1), ..budget };
     }
+    budget
 }
 
 /// The schema lets only numbers and percentages through; anything else that was stored before counts as the default.

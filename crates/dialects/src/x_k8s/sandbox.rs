@@ -10,7 +10,7 @@ use engine::sandbox::{
     ChildView, Drift, ExpiryPolicy, Finish, Mode, PodState, PodView, Readiness, SandboxView,
     Scheduling, ServiceState, ServiceWish, Setback, Suspension, VolumeView,
 };
-use engine::{Holder, Member, NodeName, Revision, Stage, Trouble, Uid, Verdict};
+use engine::{Holder, Lock, Member, NodeName, Revision, Stage, Trouble, Uid, Verdict};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -67,6 +67,7 @@ impl Sandbox {
             holder: self.holder(),
             revision,
             stage: self.stage(trouble),
+            lock: Lock::Free,
             since: self
                 .ready()
                 .and_then(|ready| ready.last_transition_time)

@@ -31,6 +31,10 @@ impl Warm<'_> {
     pub fn is_fresh(&self) -> bool {
         self.freshness == Freshness::Fresh
     }
+
+    pub fn is_starting(&self) -> bool {
+        matches!(self.member.stage, Stage::Creating(_))
+    }
 }
 
 impl<'a> Census<'a> {
@@ -53,7 +57,7 @@ impl<'a> Census<'a> {
                 } else {
                     census.warm.push(counted);
                 }
-            } else if member.holder == Holder::Nobody && !deleting {
+            } else if member.holder == Holder::Nobody && !deleting && !member.is_locked() {
                 census.orphans.push(counted);
             }
         }
@@ -69,28 +73,29 @@ impl<'a> Census<'a> {
         Counts {
             warm: count(self.warm.iter()),
             available: count(self.warm.iter().filter(available)),
-            creating: count(
-                self.warm.iter().filter(|warm| matches!(warm.member.stage, Stage::Creating(_))),
-            ),
+            creating: count(self.warm.iter().filter(|warm| warm.is_starting())),
             failed: count(
                 self.warm.iter().filter(|warm| matches!(warm.member.stage, Stage::Failed { .. })),
             ),
             leaving: self.leaving,
+            locked: count(self.warm.iter().filter(|warm| warm.member.is_locked())),
             updated: count(self.warm.iter().filter(fresh)),
             updated_available: count(self.warm.iter().filter(fresh).filter(available)),
         }
     }
 }
 
-/// Without a template nothing can be said to be stale.
+/// Without a template that can be used nothing can be said to be stale.
 fn freshness(view: &PoolView, member: &Member) -> Freshness {
     match &view.template {
         TemplateState::Found { revision, .. } if *revision != member.revision => Freshness::Stale,
-        TemplateState::Found { .. } | TemplateState::Missing { .. } => Freshness::Fresh,
+        TemplateState::Found { .. }
+        | TemplateState::Missing { .. }
+        | TemplateState::Invalid { .. } => Freshness::Fresh,
     }
 }
 
 /// How many, as statuses count.
-pub(super) fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+pub(crate) fn count<T>(items: impl Iterator<Item = T>) -> u32 {
     u32::try_from(items.count()).unwrap_or(u32::MAX)
 }

@@ -22,7 +22,7 @@ pub(super) fn replace(view: &PoolView, census: &Census, draft: &mut Draft, now: 
     }
 
     let mut broken = Vec::new();
-    let staying: Vec<Warm> = draft.staying(census).copied().collect();
+    let staying: Vec<Warm> = draft.removable(census).copied().collect();
     for warm in staying {
         if is_hopeless(&warm) {
             let why = "made from an older template, and it does not start";

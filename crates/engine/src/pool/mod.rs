@@ -4,6 +4,8 @@
 
 mod census;
 mod failures;
+pub mod history;
+mod locks;
 mod orphans;
 mod plan;
 mod size;
@@ -11,6 +13,7 @@ mod status;
 mod target;
 mod view;
 
-pub(crate) use census::Census;
+pub(crate) use census::{Census, count};
 pub use plan::plan;
+pub(crate) use size::startup;
 pub use view::*;

@@ -9,7 +9,7 @@ use crate::reason::{Code, Reason};
 ///
 /// Without a template nothing can be said about them, so they stay.
 pub(super) fn settle(view: &PoolView, census: &Census, desired: u32, draft: &mut Draft) {
-    if matches!(view.template, TemplateState::Missing { .. }) {
+    if !matches!(view.template, TemplateState::Found { .. }) {
         return;
     }
     let taken = census.warm.len() + (census.unseen + census.leaving + census.in_hand) as usize;

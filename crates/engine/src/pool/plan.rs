@@ -2,7 +2,7 @@
 
 use super::census::{Census, Warm, count};
 use super::view::{PoolAction, PoolPlan, PoolStatus, PoolView, Target, TemplateState};
-use super::{failures, orphans, size, status, target};
+use super::{failures, locks, orphans, size, status, target};
 use crate::backoff::Backoff;
 use crate::check;
 use crate::ids::Uid;
@@ -33,15 +33,16 @@ pub fn plan(view: &PoolView, now: Timestamp) -> PoolPlan {
         if matches!(view.template, TemplateState::Found { .. }) {
             failures::replace(view, &census, &mut draft, now);
         }
+        locks::expire(view, &census, &mut draft, now);
         // Shrink before growing, so that what goes now counts as leaving when room is reckoned.
-        size::shrink(&census, bounds, desired, &mut draft);
+        size::shrink(view, &census, bounds, desired, &mut draft);
         size::grow(view, &census, bounds, desired, &mut draft);
     }
 
     let conditions = status::conditions(view, &census, desired, &draft);
     let revision = match &view.template {
         TemplateState::Found { revision, .. } => Some(revision.clone()),
-        TemplateState::Missing { .. } => None,
+        TemplateState::Missing { .. } | TemplateState::Invalid { .. } => None,
     };
     let mut reasons = draft.reasons;
     reasons.extend(conditions.iter().map(|condition| condition.reason.clone()));
@@ -53,12 +54,14 @@ pub fn plan(view: &PoolView, now: Timestamp) -> PoolPlan {
         backoff: draft.backoff,
     };
     debug_assert_eq!(check::pool_plan(view, &plan), Vec::new(), "a plan broke a law");
+    debug_assert_eq!(check::locks(view, &plan, now), Vec::new(), "a plan broke a lock");
     plan
 }
 
 /// Removes stale members as the strategy says, and returns the bounds that hold meanwhile.
 fn retire(view: &PoolView, census: &Census, desired: u32, draft: &mut Draft) -> rollout::Bounds {
     let stale: Vec<&Warm> = census.warm.iter().filter(|warm| !warm.is_fresh()).collect();
+    let free = |warm: &&Warm| !warm.member.is_locked();
     let steady = rollout::Bounds { floor: desired, ceiling: desired };
     if stale.is_empty() {
         return steady;
@@ -67,7 +70,7 @@ fn retire(view: &PoolView, census: &Census, desired: u32, draft: &mut Draft) -> 
     match view.strategy {
         Strategy::OnReplenish => steady,
         Strategy::Recreate => {
-            stale.into_iter().for_each(|warm| draft.delete(warm.member, why()));
+            stale.into_iter().filter(free).for_each(|warm| draft.delete(warm.member, why()));
             steady
         }
         Strategy::RollingUpdate(budget) => {
@@ -77,7 +80,7 @@ fn retire(view: &PoolView, census: &Census, desired: u32, draft: &mut Draft) -> 
                 bounds.ceiling = bounds.ceiling.min(max_total.saturating_sub(view.claimed));
             }
             let (ready, unready): (Vec<&Warm>, Vec<&Warm>) =
-                stale.into_iter().partition(|warm| warm.member.is_available());
+                stale.into_iter().filter(free).partition(|warm| warm.member.is_available());
             // One that is not ready serves nobody and only takes the place of a fresh one.
             unready.into_iter().for_each(|warm| draft.delete(warm.member, why()));
             let available = count(census.warm.iter().filter(|warm| warm.member.is_available()));
@@ -88,7 +91,7 @@ fn retire(view: &PoolView, census: &Census, desired: u32, draft: &mut Draft) -> 
             for warm in ready.into_iter().take(spare) {
                 draft.delete(warm.member, why());
             }
-            if kept > 0 {
+            if kept > 0 && !budget.is_frozen(desired) {
                 let message = format!(
                     "{kept} stale stay until others are ready: at least {} have to be available",
                     bounds.floor
@@ -131,8 +134,11 @@ impl Draft {
         }
     }
 
-    /// Removes a member, once, and no more than the batch allows; the next plan goes on.
+    /// Removes a member, once, and no more than the batch allows; the next plan goes on. Never one that somebody outside is taking, unless that is the reason.
     pub fn delete(&mut self, member: &Member, why: Reason) {
+        if member.is_locked() && why.code != Code::StrandedLock {
+            return;
+        }
         if self.gone.len() >= self.batch || !self.gone.insert(member.uid.clone()) {
             return;
         }
@@ -160,6 +166,14 @@ impl Draft {
         census.warm.iter().filter(|warm| !self.gone.contains(&warm.member.uid))
     }
 
+    /// Those of them that it may still remove: nobody is taking them.
+    pub fn removable<'a, 'b>(
+        &'b self,
+        census: &'b Census<'a>,
+    ) -> impl Iterator<Item = &'b Warm<'a>> {
+        self.staying(census).filter(|warm| !warm.member.is_locked())
+    }
+
     /// How many of the warm ones this plan removes.
     pub fn removed(&self, census: &Census) -> u32 {
         count(census.warm.iter().filter(|warm| self.gone.contains(&warm.member.uid)))
@@ -167,6 +181,7 @@ impl Draft {
 
     /// Why this plan could not make all that is missing, if so.
     pub fn limit(&self) -> Option<&Reason> {
-        self.reasons.iter().find(|reason| reason.code == Code::AtCeiling)
+        let limits = [Code::StartupLimit, Code::AtCeiling];
+        self.reasons.iter().find(|reason| limits.contains(&reason.code))
     }
 }

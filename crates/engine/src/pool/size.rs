@@ -2,20 +2,35 @@
 
 use super::census::{Census, Warm, count};
 use super::plan::Draft;
-use super::view::{PoolAction, PoolView, TemplateState};
+use super::view::{PoolAction, PoolView, Removal, TemplateState};
+use crate::ids::Key;
 use crate::reason::{Code, Reason, WaitsFor};
-use crate::rollout::{Bounds, Strategy};
+use crate::rollout::{Bounds, Rounding, Strategy};
 use crate::world::Stage;
-use std::cmp::Reverse;
 
-/// Removes what exceeds the ceiling.
+/// Removes what exceeds the ceiling, and of the ready ones none that the floor asks for.
 ///
-/// Only seen members count: to remove ready ones because of others that were just asked for would trade what works for what may.
-pub(super) fn shrink(census: &Census, bounds: Bounds, desired: u32, draft: &mut Draft) {
-    let mut staying: Vec<Warm> = draft.staying(census).copied().collect();
-    let surplus = (staying.len() + draft.adopted as usize).saturating_sub(bounds.ceiling as usize);
-    staying.sort_by_key(worth);
-    for warm in staying.into_iter().take(surplus) {
+/// Only seen members count, and of them those that nobody outside is taking: to remove ready ones because of others that were just asked for, or that are about to
+/// go, would trade what works for what may.
+pub(super) fn shrink(
+    view: &PoolView,
+    census: &Census,
+    bounds: Bounds,
+    desired: u32,
+    draft: &mut Draft,
+) {
+    let mut removable: Vec<Warm> = draft.removable(census).copied().collect();
+    let has = count(removable.iter()) + draft.adopted;
+    let surplus = has.saturating_sub(bounds.ceiling) as usize;
+    let ready = count(removable.iter().filter(|warm| warm.member.is_available()));
+    let mut spare = ready.saturating_sub(bounds.floor);
+    removable.sort_by_key(|warm| worth(warm, view.removal));
+    removable.retain(|warm| {
+        let kept = warm.member.is_available() && spare == 0;
+        spare -= u32::from(warm.member.is_available() && !kept);
+        !kept
+    });
+    for warm in removable.into_iter().take(surplus) {
         let why = Reason::new(
             Code::AboveTarget,
             format!("{} are wanted, more exist", sandboxes(desired)),
@@ -24,15 +39,26 @@ pub(super) fn shrink(census: &Census, bounds: Bounds, desired: u32, draft: &mut 
     }
 }
 
-/// What is removed first: the failed, those in trouble, those still starting, the stale; among equals the newest, which has the least behind it.
-fn worth(warm: &Warm) -> impl Ord + use<> {
-    let rank = match &warm.member.stage {
-        Stage::Failed { .. } | Stage::Leaving => 0,
-        Stage::Creating(Some(_)) => 1,
-        Stage::Creating(None) => 2,
-        Stage::Available => 3,
+/// What a member is worth to the pool; the least is removed first.
+fn worth(warm: &Warm, removal: Removal) -> (u8, u8, i128, Key) {
+    let member = warm.member;
+    let age = member.created.as_nanosecond();
+    let was_ready = member.since > member.created;
+    let (first, then, age) = match (removal, &member.stage) {
+        (_, Stage::Failed { .. } | Stage::Leaving) => (0, 0, -age),
+        (Removal::NewestFirst, Stage::Creating(Some(_))) => (1, u8::from(warm.is_fresh()), -age),
+        (Removal::NewestFirst, Stage::Creating(None)) => (2, u8::from(warm.is_fresh()), -age),
+        (Removal::NewestFirst, Stage::Available) => (3, u8::from(warm.is_fresh()), -age),
+        (Removal::StaleThenOldest, stage) => {
+            let tier = match stage {
+                Stage::Creating(None) if was_ready => 1,
+                Stage::Available => 2,
+                _ => 0,
+            };
+            (1 + u8::from(warm.is_fresh()), tier, age)
+        }
     };
-    (rank, warm.is_fresh(), Reverse(warm.member.created), warm.member.key.clone())
+    (first, then, age, member.key.clone())
 }
 
 /// Makes what is missing, as far as there is room under the ceiling.
@@ -59,9 +85,20 @@ pub(super) fn grow(
     let taken = staying + census.unseen + leaving + census.in_hand;
     let room = bounds.ceiling.saturating_sub(taken);
     let batch = view.settings.batch;
-    let create = missing.min(room).min(batch);
+    let starting = count(draft.staying(census).filter(|warm| warm.is_starting())) + census.unseen;
+    let limit = startup(view, desired);
+    let create = missing.min(room).min(batch).min(limit.saturating_sub(starting));
     if create < missing {
-        let reason = if create == batch {
+        let reason = if limit <= starting + create {
+            let waits_for =
+                if limit == 0 { WaitsFor::Edit } else { WaitsFor::Pool(view.key.clone()) };
+            let message = format!(
+                "{} wait: {limit} may be on their way to ready at once, and {} are",
+                sandboxes(missing - create),
+                starting + create
+            );
+            Reason::new(Code::StartupLimit, message).waiting_for(waits_for)
+        } else if create == batch {
             Reason::new(
                 Code::BatchLimit,
                 format!("{} are missing, {batch} are made at a time", sandboxes(missing)),
@@ -86,6 +123,11 @@ pub(super) fn grow(
         );
         draft.act(PoolAction::Create { count: create, revision: revision.clone(), why });
     }
+}
+
+/// How many may be on their way to ready at once.
+pub(crate) fn startup(view: &PoolView, desired: u32) -> u32 {
+    view.startup.map_or(u32::MAX, |amount| amount.of(desired, Rounding::Up))
 }
 
 /// `1 sandbox`, `2 sandboxes`.

@@ -8,7 +8,7 @@ use crate::reason::{Code, Condition, ConditionKind, Reason, Verdict, WaitsFor};
 use crate::rollout::{Freshness, Strategy};
 use crate::world::{Stage, Trouble};
 
-/// `Available` and `Progressing`.
+/// `Available`, `Progressing`, and `ScalingLimited` where it applies.
 pub(super) fn conditions(
     view: &PoolView,
     census: &Census,
@@ -17,14 +17,29 @@ pub(super) fn conditions(
 ) -> Vec<Condition> {
     let (moves, progress) = progress(view, census, desired, draft);
     let available = available(view, census, desired, &progress);
-    vec![
-        available,
-        Condition {
-            kind: ConditionKind::Progressing,
-            verdict: Verdict::of(moves),
-            reason: progress,
-        },
-    ]
+    let progressing = Condition {
+        kind: ConditionKind::Progressing,
+        verdict: Verdict::of(moves),
+        reason: progress,
+    };
+    [Some(available), Some(progressing), scaling_limited(view, draft)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Whether more are missing than may be started at once, of a pool that has such a limit.
+fn scaling_limited(view: &PoolView, draft: &Draft) -> Option<Condition> {
+    view.startup?;
+    let limited = draft.limit().filter(|reason| reason.code == Code::StartupLimit);
+    let reason = limited.cloned().unwrap_or_else(|| {
+        Reason::new(Code::NotLimited, "as many are being started as are missing")
+    });
+    Some(Condition {
+        kind: ConditionKind::ScalingLimited,
+        verdict: Verdict::of(limited.is_some()),
+        reason,
+    })
 }
 
 /// Whether claims find what the pool was asked to keep ready.
@@ -70,6 +85,10 @@ fn progress(view: &PoolView, census: &Census, desired: u32, draft: &Draft) -> (b
                 .waiting_for(WaitsFor::Template(name.clone())),
         );
     }
+    if let TemplateState::Invalid { message, .. } = &view.template {
+        let message = format!("{message}; what exists is kept");
+        return (false, Reason::new(Code::TemplateInvalid, message).waiting_for(WaitsFor::Edit));
+    }
     if let Some(held_back) = &draft.held_back {
         return (false, held_back.clone());
     }
@@ -79,7 +98,9 @@ fn progress(view: &PoolView, census: &Census, desired: u32, draft: &Draft) -> (b
     let counts = census.counts();
     let starting = counts.creating + census.unseen;
     let stale = counts.warm - counts.updated;
-    if stale > 0 && view.strategy != Strategy::OnReplenish {
+    let frozen =
+        matches!(view.strategy, Strategy::RollingUpdate(budget) if budget.is_frozen(desired));
+    if stale > 0 && !frozen && view.strategy != Strategy::OnReplenish {
         let message = format!(
             "{} of {} updated, {} ready; {stale} stale to go, {starting} being started, {} leaving",
             counts.updated,
@@ -126,10 +147,20 @@ fn progress(view: &PoolView, census: &Census, desired: u32, draft: &Draft) -> (b
         );
     }
     if counts.available < desired {
-        let message = format!("{} of {} ready", counts.available, sandboxes(desired));
+        let mut message = format!("{} of {} ready", counts.available, sandboxes(desired));
+        if counts.locked > 0 {
+            message.push_str(&format!(", {} being taken by others", counts.locked));
+        }
         let reason =
             draft.limit().cloned().unwrap_or_else(|| Reason::new(Code::BelowTarget, message));
-        return (true, reason);
+        return (reason.waits_for != Some(WaitsFor::Edit), reason);
+    }
+    if stale > 0 && frozen {
+        let message = format!(
+            "{stale} of {} are of an older template and stay: none may be missing, and none may come on top",
+            sandboxes(counts.warm)
+        );
+        return (true, Reason::new(Code::RolloutFrozen, message).waiting_for(WaitsFor::Edit));
     }
     if stale > 0 {
         let message = format!(

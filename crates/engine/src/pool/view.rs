@@ -3,7 +3,7 @@
 use crate::backoff::Backoff;
 use crate::ids::{Key, Precondition, Revision, Uid};
 use crate::reason::{Condition, Reason};
-use crate::rollout::Strategy;
+use crate::rollout::{Amount, Strategy};
 use crate::world::Member;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,13 @@ pub enum TemplateState {
         /// The name the pool asks for.
         name: Key,
     },
+    /// It exists, and nothing can be made from it. Nothing is made; what exists is kept.
+    Invalid {
+        /// Its name.
+        name: Key,
+        /// What is wrong with it.
+        message: String,
+    },
     /// It exists.
     Found {
         /// Its name.
@@ -51,12 +58,29 @@ pub struct Settings {
     pub readiness_grace: SignedDuration,
     /// How many sandboxes one plan makes or removes at most, so that one large pool does not fill the writers' queue before others get their turn.
     pub batch: u32,
+    /// How long somebody outside may take to take a sandbox that they locked. The whole of it is one write, so minutes are patience for a process that hangs;
+    /// without an end, one that crashed would keep the sandbox for ever.
+    pub lock_grace: SignedDuration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { readiness_grace: SignedDuration::from_mins(5), batch: 300 }
+        Self {
+            readiness_grace: SignedDuration::from_mins(5),
+            batch: 300,
+            lock_grace: SignedDuration::from_mins(2),
+        }
     }
+}
+
+/// Which of too many sandboxes go first. Those that failed always do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Removal {
+    /// Those in trouble, those still starting, the stale; among equals the newest, which has the least behind it.
+    #[default]
+    NewestFirst,
+    /// The stale, whatever they do; then those that never got ready, those that were ready once, the ready; among equals the oldest.
+    StaleThenOldest,
 }
 
 /// What was written for a pool and is not seen yet. Kept by [`crate::expect::Expectations`].
@@ -88,6 +112,12 @@ pub struct PoolView {
     pub template: TemplateState,
     /// How stale ones are replaced.
     pub strategy: Strategy,
+    /// How many may be on their way to ready at once; no limit if absent. A part of the target rounds up, so that only an explicit zero stops the pool.
+    #[serde(default)]
+    pub startup: Option<Amount>,
+    /// Which go first when there are too many.
+    #[serde(default)]
+    pub removal: Removal,
     /// Every sandbox that carries the pool's label, whoever holds it, in any order.
     pub members: Vec<Member>,
     /// How many sandboxes were claimed from it and still exist. Only a [`Target::Buffer`] counts them.
@@ -149,12 +179,12 @@ pub enum PoolAction {
     },
 }
 
-/// How many of what. `creating + available + failed` is what the pool has; `leaving` comes on top of it.
+/// How many of what. `warm` is what the pool has; `leaving` comes on top of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Warm and not leaving.
     pub warm: u32,
-    /// Ready to be claimed as far as their stage goes, of any revision.
+    /// Ready to be claimed, of any revision.
     pub available: u32,
     /// On their way to ready.
     pub creating: u32,
@@ -162,6 +192,9 @@ pub struct Counts {
     pub failed: u32,
     /// Being deleted.
     pub leaving: u32,
+    /// Being taken by somebody outside; of any stage, and not available.
+    #[serde(default)]
+    pub locked: u32,
     /// Of the current revision.
     pub updated: u32,
     /// Of the current revision and available.
@@ -177,6 +210,6 @@ pub struct PoolStatus {
     pub desired: u32,
     /// The revision new sandboxes get, if the template exists.
     pub revision: Option<Revision>,
-    /// `Available` and `Progressing`, in this order.
+    /// `Available` and `Progressing`, in this order, and `ScalingLimited` of pools that have a limit.
     pub conditions: Vec<Condition>,
 }

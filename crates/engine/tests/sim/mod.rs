@@ -12,11 +12,13 @@ use sandbank_engine::claim::{
     Answer, ClaimAction, ClaimPlan, ClaimView, Content, Held, HeldSandbox, Lifetime, Source,
 };
 use sandbank_engine::expect::Expectations;
-use sandbank_engine::pool::{PoolAction, PoolPlan, PoolView, Settings, Target, TemplateState};
+use sandbank_engine::pool::{
+    PoolAction, PoolPlan, PoolView, Removal, Settings, Target, TemplateState,
+};
 use sandbank_engine::shelf::{Pick, Shelf};
 use sandbank_engine::{
-    Holder, Key, Member, Precondition, Revision, Stage, Strategy, Trouble, TroubleKind, Uid,
-    Version,
+    Amount, Holder, Key, Lock, Member, Precondition, Revision, Stage, Strategy, Trouble,
+    TroubleKind, Uid, Version,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -59,6 +61,8 @@ pub struct Cluster {
     pub now: Timestamp,
     pub target: u32,
     pub strategy: Strategy,
+    pub startup: Option<Amount>,
+    pub removal: Removal,
     pub revision: Option<Revision>,
     pub fate: Fate,
     pub start: SignedDuration,
@@ -90,6 +94,8 @@ impl Cluster {
             now: began,
             target,
             strategy,
+            startup: None,
+            removal: Removal::NewestFirst,
             revision,
             fate: Fate::Ready,
             start: SignedDuration::from_secs(2),
@@ -172,6 +178,15 @@ impl Cluster {
         });
     }
 
+    /// A program outside notes that it is about to take a sandbox of the pool.
+    pub fn lock(&mut self, name: &str) {
+        let (key, since) = (Key::new("ns", name), self.now);
+        let warm = self.warm().any(|member| member.key == key && !member.is_leaving());
+        if warm {
+            self.change(&key, |member| member.lock = Lock::Taken { since });
+        }
+    }
+
     /// The cache learns of the next `count` changes.
     pub fn deliver(&mut self, count: usize) {
         for _ in 0..count {
@@ -245,12 +260,17 @@ impl Cluster {
                 None => TemplateState::Missing { name },
             },
             strategy: self.strategy,
+            startup: self.startup,
+            removal: self.removal,
             members: self.cache.values().cloned().collect(),
             claimed: 0,
             waiting: u32::try_from(self.shelf.waiting()).expect("few claims"),
             pending: self.expectations.pending(),
             backoff: self.backoff,
-            settings: Settings { readiness_grace: SignedDuration::from_secs(60), batch: 300 },
+            settings: Settings {
+                readiness_grace: SignedDuration::from_secs(60),
+                ..Settings::default()
+            },
         }
     }
 
@@ -259,6 +279,7 @@ impl Cluster {
         let view = self.pool_view();
         let plan = sandbank_engine::pool::plan(&view, self.now);
         assert_eq!(check::pool_plan(&view, &plan), Vec::new());
+        assert_eq!(check::locks(&view, &plan, self.now), Vec::new());
         self.backoff = plan.backoff;
         for action in plan.actions.clone() {
             match action {
@@ -488,6 +509,7 @@ impl Cluster {
             holder,
             revision,
             stage: Stage::Creating(None),
+            lock: Lock::Free,
             since: self.now,
             node: None,
         };
