@@ -74,6 +74,7 @@ pub struct ApiServerBuilder {
     converters: BTreeMap<(String, String), Arc<dyn Converter>>,
     pods: Option<Arc<dyn PodStreams>>,
     root_certificate: Option<String>,
+    first_groups: Vec<String>,
 }
 
 impl ApiServerBuilder {
@@ -119,13 +120,21 @@ impl ApiServerBuilder {
         self
     }
 
+    /// The groups that discovery names first, in this order; all others follow by name. Where two groups have a resource of one name, clients that are asked for
+    /// it without its group take the one they read first. In a cluster an APIService's `groupPriorityMinimum` says so.
+    #[must_use]
+    pub fn first_groups<'a>(mut self, groups: impl IntoIterator<Item = &'a str>) -> Self {
+        self.first_groups = groups.into_iter().map(str::to_owned).collect();
+        self
+    }
+
     /// Opens the store and starts the server's loops on the current tokio runtime.
     pub async fn open(self) -> Result<ApiServer, OpenError> {
         let store = Store::open(&self.store).await?;
         let stopping = CancellationToken::new();
         let api = Api(Arc::new(Inner {
             store,
-            kinds: Registry::new(),
+            kinds: Registry::new(self.first_groups),
             streaming: Streaming::new(self.pods, self.clock.clone(), stopping.clone()),
             clock: self.clock,
             ids: self.ids,
@@ -164,6 +173,7 @@ impl ApiServer {
             converters: BTreeMap::new(),
             pods: None,
             root_certificate: None,
+            first_groups: Vec::new(),
         }
     }
 

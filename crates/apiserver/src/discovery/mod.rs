@@ -32,10 +32,12 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The documents about these kinds.
-    pub fn new(kinds: impl IntoIterator<Item = Arc<Kind>>) -> Self {
+    /// The documents about these kinds: the groups named in `first` before all others, the rest by name.
+    pub fn new(kinds: impl IntoIterator<Item = Arc<Kind>>, first: &[String]) -> Self {
         let mut kinds: Vec<_> = kinds.into_iter().collect();
-        kinds.sort_by(|a, b| (&a.group, &a.plural).cmp(&(&b.group, &b.plural)));
+        let rank =
+            |kind: &Kind| first.iter().position(|name| *name == kind.group).unwrap_or(first.len());
+        kinds.sort_by(|a, b| (rank(a), &a.group, &a.plural).cmp(&(rank(b), &b.group, &b.plural)));
         Self { kinds, aggregated: Default::default(), open_api: OnceLock::new() }
     }
 
@@ -92,11 +94,14 @@ impl Catalog {
         Some(Document::new(&document).answer(headers, "application/json", "no-cache, private"))
     }
 
-    /// Named groups; the core group has a path of its own.
-    fn groups(&self) -> BTreeSet<&str> {
+    /// Named groups, each once, in the order of the kinds; the core group has a path of its own.
+    fn groups(&self) -> Vec<&str> {
         let served =
             self.kinds.iter().filter(|kind| kind.versions.iter().any(|version| version.served));
-        served.map(|kind| kind.group.as_str()).filter(|group| !group.is_empty()).collect()
+        let mut groups: Vec<&str> =
+            served.map(|kind| kind.group.as_str()).filter(|group| !group.is_empty()).collect();
+        groups.dedup();
+        groups
     }
 
     fn group(&self, name: &str) -> Value {
@@ -154,7 +159,7 @@ impl Catalog {
 
     /// All groups in one document, or the core group alone.
     fn aggregate(&self, core: bool, form: Aggregated) -> Value {
-        let groups: Vec<&str> = if core { vec![""] } else { self.groups().into_iter().collect() };
+        let groups: Vec<&str> = if core { vec![""] } else { self.groups() };
         let items: Vec<Value> = groups
             .into_iter()
             .map(|group| {

@@ -83,7 +83,7 @@ pub(crate) fn catalog() -> Catalog {
         uid: "u".into(),
         conversion: Conversion::None,
     };
-    Catalog::new([sandboxes, pods].map(Arc::new))
+    Catalog::new([sandboxes, pods].map(Arc::new), &[])
 }
 
 pub(crate) async fn ask(path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap, Value) {
@@ -175,6 +175,32 @@ async fn a_known_document_is_not_sent_again() {
     assert_eq!((status, headers[ETAG].to_str().unwrap(), body), (304, etag.as_str(), Value::Null));
     let (status, ..) = ask("/apis", &[accept, ("if-none-match", "\"other\"")]).await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn groups_that_come_first_are_named_first() {
+    let kinds = ["a.example", "b.example", "c.example"]
+        .map(|group| Arc::new(kind(group, "things", "Thing", vec![version("v1")])));
+    let catalog = Catalog::new(kinds, &["c.example".to_owned(), "unknown.example".to_owned()]);
+    for (accept, list, name) in [
+        ("application/json", "groups", "/name"),
+        (
+            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            "items",
+            "/metadata/name",
+        ),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::ACCEPT, accept.parse().unwrap());
+        let answer =
+            catalog.answer(&Method::GET, "/apis", None, &headers, Timestamp::UNIX_EPOCH).unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        let document: Value = serde_json::from_slice(&body).unwrap();
+        let names: Vec<_> =
+            document[list].as_array().unwrap().iter().map(|group| group.pointer(name)).collect();
+        let expected = ["c.example", "a.example", "b.example"].map(Value::from);
+        assert_eq!(names, expected.iter().map(Some).collect::<Vec<_>>(), "{accept}");
+    }
 }
 
 #[test]

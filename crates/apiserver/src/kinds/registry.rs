@@ -28,13 +28,14 @@ const GROUPS_TO_COME: [&str; 9] = [
 #[derive(Debug, Default)]
 pub struct Kinds {
     kinds: BTreeMap<(String, String), Arc<Kind>>,
+    first_groups: Arc<[String]>,
     catalog: OnceLock<Catalog>,
 }
 
 impl Kinds {
     /// What discovery says of them; written at the first question and kept as long as the kinds stay the same.
     pub fn catalog(&self) -> &Catalog {
-        self.catalog.get_or_init(|| Catalog::new(self.iter().cloned()))
+        self.catalog.get_or_init(|| Catalog::new(self.iter().cloned(), &self.first_groups))
     }
 
     /// All kinds, by group and plural name.
@@ -134,15 +135,18 @@ impl Served {
 #[derive(Debug)]
 pub struct Registry {
     current: ArcSwap<Kinds>,
+    /// Groups that discovery names before all others.
+    first_groups: Arc<[String]>,
     /// Tells that another set of kinds is served.
     replaced: tokio::sync::watch::Sender<()>,
 }
 
 impl Registry {
-    /// The built-in kinds alone.
-    pub fn new() -> Self {
+    /// The built-in kinds alone. Discovery will name these groups first.
+    pub fn new(first_groups: Vec<String>) -> Self {
         let registry = Self {
             current: ArcSwap::from_pointee(Kinds::default()),
+            first_groups: first_groups.into(),
             replaced: tokio::sync::watch::Sender::new(()),
         };
         registry.replace_custom(Vec::new());
@@ -158,18 +162,13 @@ impl Registry {
     pub fn replace_custom(&self, custom: Vec<Arc<Kind>>) {
         let all = builtin::all().iter().cloned().chain(custom);
         let kinds = all.map(|kind| ((kind.group.clone(), kind.plural.clone()), kind)).collect();
-        self.current.store(Arc::new(Kinds { kinds, catalog: OnceLock::new() }));
+        let first_groups = self.first_groups.clone();
+        self.current.store(Arc::new(Kinds { kinds, first_groups, catalog: OnceLock::new() }));
         self.replaced.send_replace(());
     }
 
     /// Changes whenever another set of kinds is served.
     pub(crate) fn replacements(&self) -> tokio::sync::watch::Receiver<()> {
         self.replaced.subscribe()
-    }
-}
-
-impl Default for Registry {
-    fn default() -> Self {
-        Self::new()
     }
 }

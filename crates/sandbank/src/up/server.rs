@@ -58,6 +58,8 @@ impl Server {
         let mut builder = ApiServer::builder()
             .store(StoreOptions::Durable { path: dir.store() })
             .pods(Arc::new(pods))
+            // `kubectl get sandboxes` means these; those of other families have short names, and full ones.
+            .first_groups(["agents.x-k8s.io", "extensions.agents.x-k8s.io"])
             .root_certificate(credentials.authority().certificate().to_owned());
         for kind in x_k8s::Kind::ALL {
             builder = builder.converter(kind.group(), kind.as_str(), Arc::new(Versions));
