@@ -221,6 +221,7 @@ fn container_setup(id: &PodId, bundle: PathBuf, root: &Root) -> ContainerSetup {
         tty: false,
         stdin: false,
         limits: Limits::default(),
+        annotations: Default::default(),
     }
 }
 

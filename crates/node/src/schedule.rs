@@ -21,7 +21,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    fn of_container(container: &Container) -> Self {
+    pub(crate) fn of_container(container: &Container) -> Self {
         let limits = limits(container);
         Self {
             cpu_millis: limits.cpu_request_millis.unwrap_or(0),
@@ -38,7 +38,7 @@ impl Request {
         }
     }
 
-    fn most(self, other: Self) -> Self {
+    pub(crate) fn most(self, other: Self) -> Self {
         Self {
             cpu_millis: self.cpu_millis.max(other.cpu_millis),
             memory_bytes: self.memory_bytes.max(other.memory_bytes),

@@ -26,6 +26,8 @@ pub(crate) struct View<'a> {
     pub(crate) outcome: Option<Outcome>,
     /// Why the pod as a whole is in trouble: reason and message.
     pub(crate) trouble: Option<(&'a str, &'a str)>,
+    /// What a resize waits for: conditions' type, reason and message.
+    pub(crate) resize: &'a [(&'static str, &'a str, &'a str)],
     /// The status as last written: transition times of unchanged conditions, and conditions of others, are kept.
     pub(crate) before: &'a PodStatus,
     pub(crate) now: Timestamp,
@@ -35,9 +37,12 @@ pub(crate) struct View<'a> {
 const ORDER: [&str; 5] =
     ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
+/// Those that are there only while a resize is not done.
+const RESIZE: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
+
 /// Whether a condition is the node's to say.
 pub(crate) fn is_ours(condition: &PodCondition) -> bool {
-    ORDER.contains(&condition.type_.as_str())
+    ORDER.iter().chain(&RESIZE).any(|ours| condition.type_ == *ours)
 }
 
 /// Computes the status.
@@ -149,20 +154,24 @@ fn conditions(view: &View<'_>) -> Vec<PodCondition> {
             "PodReadyToStartContainers" => (!view.set_up || over).then(|| ("", String::new())),
             _ => None,
         };
-        condition(kind, why_not, &before, view)
+        let status = if why_not.is_none() { "True" } else { "False" };
+        condition(kind, status, why_not, &before, view)
+    });
+    let resize = view.resize.iter().map(|(kind, reason, message)| {
+        condition(kind, "True", Some((reason, (*message).to_owned())), &before, view)
     });
     let others = before.iter().filter(|c| !is_ours(c)).cloned();
-    ours.into_iter().chain(others).collect()
+    ours.into_iter().chain(resize).chain(others).collect()
 }
 
 fn condition(
     kind: &str,
-    why_not: Option<(&str, String)>,
+    status: &str,
+    why: Option<(&str, String)>,
     before: &[PodCondition],
     view: &View<'_>,
 ) -> PodCondition {
-    let status = if why_not.is_none() { "True" } else { "False" };
-    let (reason, message) = why_not.unwrap_or_default();
+    let (reason, message) = why.unwrap_or_default();
     let given = |text: String| (!text.is_empty()).then_some(text);
     let same = before.iter().find(|c| c.type_ == kind && c.status == status);
     PodCondition {
@@ -220,7 +229,7 @@ fn container_status(slot: &Slot, container: &Container, uid: &str) -> ContainerS
     };
     ContainerStatus {
         name: slot.name.clone(),
-        image: container.image.clone().unwrap_or_default(),
+        image: slot.image.clone().or_else(|| container.image.clone()).unwrap_or_default(),
         image_id: slot.image_id.clone().unwrap_or_default(),
         container_id,
         state: Some(state),
@@ -230,6 +239,10 @@ fn container_status(slot: &Slot, container: &Container, uid: &str) -> ContainerS
             _ => slot.is_running() && slot.ready,
         },
         started: Some(slot.is_running() && slot.started),
+        allocated_resources: slot.allocated.requests.clone(),
+        resources: Some(
+            slot.applied.clone().filter(|_| slot.is_running()).unwrap_or(slot.allocated.clone()),
+        ),
         restart_count: i32::try_from(restarts_made(slot)).unwrap_or(i32::MAX),
         ..ContainerStatus::default()
     }
@@ -286,6 +299,7 @@ mod tests {
             start_time: NOW,
             outcome,
             trouble: None,
+            resize: &[],
             before,
             now: NOW,
         })

@@ -47,6 +47,7 @@ containers[].resources.limits.memory
 containers[].resources.requests.cpu
 containers[].resources.requests.ephemeral-storage
 containers[].resources.requests.memory
+containers[].resizePolicy
 containers[].restartPolicy
 containers[].securityContext.allowPrivilegeEscalation
 containers[].securityContext.capabilities

@@ -32,6 +32,7 @@ fn container(pod: &PodSetup) -> ContainerSetup {
         tty: false,
         stdin: false,
         limits: Limits::default(),
+        annotations: Default::default(),
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod support;
 
-use sandbank_node::runtime::{Limits, Runtime};
+use std::collections::BTreeMap;
+
+use sandbank_node::runtime::{ContainerResize, Limits, Resize, Runtime};
 use support::{Machine, eventually, log_lines};
 
 const MEGABYTE: u64 = 1 << 20;
@@ -62,6 +64,54 @@ async fn a_container_cannot_have_more_processes_than_it_may() {
     let lines = log_lines(&setup.log);
     assert!(lines.iter().any(|line| line.contains("Cannot fork")), "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains("unreachable")), "{lines:?}");
+    machine.clear().await;
+}
+
+#[tokio::test]
+async fn limits_of_a_running_container_change_and_stay_changed_for_the_next_agent() {
+    let mut machine = Machine::new().await;
+    let mut pod = machine.pod();
+    let small =
+        Limits { cpu_millis: Some(200), memory_bytes: Some(96 * MEGABYTE), ..Limits::default() };
+    pod.limits = small;
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let script = "held=$(head -c 40000000 /dev/zero | tr '\\0' a); echo ready; sleep 1000";
+    let mut setup = machine.container(&pod, "main", script);
+    setup.limits = small;
+    let pid = machine.runtime.start_container(setup.clone()).await.expect("a container").pid;
+    eventually("it has its memory", async || log_lines(&setup.log) == ["stdout F ready"]).await;
+
+    let to = |limits: Limits| Resize {
+        limits,
+        containers: BTreeMap::from([(
+            "main".to_owned(),
+            ContainerResize {
+                limits,
+                annotations: BTreeMap::from([("note".to_owned(), format!("{limits:?}"))]),
+            },
+        )]),
+    };
+    let large =
+        Limits { cpu_millis: Some(400), memory_bytes: Some(256 * MEGABYTE), ..Limits::default() };
+    machine.runtime.resize(&pod.id, to(large)).await.expect("it grows");
+    machine.restart().await;
+    let held = machine.runtime.pods().await.expect("pods are found").remove(0);
+    let container = &held.containers["main"];
+    assert_eq!((held.setup.limits, container.setup.limits, container.pid), (large, large, pid));
+    assert_eq!(container.setup.annotations["note"], format!("{large:?}"));
+
+    machine.runtime.resize(&pod.id, to(small)).await.expect("it shrinks");
+    let tiny = Limits { memory_bytes: Some(16 * MEGABYTE), ..small };
+    let refused = machine.runtime.resize(&pod.id, to(tiny)).await.expect_err("it uses more");
+    assert!(refused.to_string().contains("more than the new limit of 16777216"), "{refused}");
+    let held = machine.runtime.pods().await.expect("pods are found").remove(0);
+    assert_eq!((held.setup.limits, held.containers["main"].setup.limits), (small, small));
+    assert_eq!(held.containers["main"].exit, None);
+    let gone = Resize {
+        containers: BTreeMap::from([("other".to_owned(), Default::default())]),
+        limits: small,
+    };
+    machine.runtime.resize(&pod.id, gone).await.expect_err("there is no such container");
     machine.clear().await;
 }
 

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use kube::Client;
 use tokio::sync::Semaphore;
 
-use super::{Bundles, NodeOptions, recorder::Recorder};
+use super::{Bundles, NodeOptions, recorder::Recorder, room::Room};
 use crate::{image::ImageStore, runtime::Runtime};
 
 /// Starts that run at once. More only makes all of them slower, the first ready one included.
@@ -22,6 +22,7 @@ pub(crate) struct Context<R> {
     /// Capabilities that can be given at all.
     pub(crate) capabilities: Vec<String>,
     pub(crate) starts: Semaphore,
+    pub(crate) room: Room,
 }
 
 impl<R: Runtime> Context<R> {

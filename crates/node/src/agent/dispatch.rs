@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
-    Capacity,
     context::Context,
     machine,
     pod::{Board, Life, Message},
@@ -28,7 +27,7 @@ use super::{
 };
 use crate::{
     runtime::{PodId, PodState, Runtime, RuntimeEvent},
-    schedule::{Request, Taken, unfit},
+    schedule::{Request, unfit},
 };
 
 /// The pods of this node by uid, for those who reach into them.
@@ -67,13 +66,10 @@ enum Answer {
 
 pub(crate) struct Dispatch<R> {
     context: Arc<Context<R>>,
-    capacity: Capacity,
     labels: BTreeMap<String, String>,
     pods: Pods,
     stop: CancellationToken,
     held: HashMap<String, PodState>,
-    /// Room taken by pods that are bound or being bound.
-    taken: HashMap<String, Request>,
     pending: BTreeMap<u64, Pending>,
     arrivals: u64,
     /// Uids seen in a list that is being received.
@@ -84,7 +80,6 @@ pub(crate) struct Dispatch<R> {
 impl<R: Runtime> Dispatch<R> {
     pub(crate) fn new(
         context: Arc<Context<R>>,
-        capacity: Capacity,
         pods: Pods,
         held: Vec<PodState>,
         stop: CancellationToken,
@@ -92,13 +87,11 @@ impl<R: Runtime> Dispatch<R> {
         Self {
             labels: machine::labels(&context.node),
             held: held.into_iter().map(|pod| (pod.setup.id.0.clone(), pod)).collect(),
-            taken: HashMap::new(),
             pending: BTreeMap::new(),
             arrivals: 0,
             listed: None,
             answers: mpsc::unbounded_channel(),
             context,
-            capacity,
             pods,
             stop,
         }
@@ -121,21 +114,22 @@ impl<R: Runtime> Dispatch<R> {
                     Some(Ok(event)) => self.object(event),
                     Some(Err(error)) => debug!(%error, "watching pods"),
                 },
+                () = self.context.room.freed() => self.tell_of_room(),
                 Some(event) = events.recv() => self.runtime_event(event),
                 Some(answer) = self.answers.1.recv() => match answer {
                     Answer::NotBound(arrival, pending) => {
                         let uid = pending.pod.uid().unwrap_or_default();
-                        self.taken.remove(&uid);
+                        self.context.room.free(&uid);
                         self.pending.insert(arrival, *pending);
                     }
                     Answer::Gone(uid) => {
                         // If it was bound meanwhile, its task holds the room.
                         if !self.pods.read().contains_key(&uid) {
-                            self.taken.remove(&uid);
+                            self.context.room.free(&uid);
                         }
                     }
                     Answer::Ended(uid) => {
-                        self.taken.remove(&uid);
+                        self.context.room.free(&uid);
                         self.pods.write().remove(&uid);
                     }
                 },
@@ -174,7 +168,7 @@ impl<R: Runtime> Dispatch<R> {
             None => {
                 let scheduler = spec.scheduler_name.as_deref().unwrap_or(SCHEDULER);
                 let ended = pod.metadata.deletion_timestamp.is_some();
-                if scheduler != SCHEDULER || ended || self.taken.contains_key(&uid) {
+                if scheduler != SCHEDULER || ended || self.context.room.holds(&uid) {
                     return;
                 }
                 let request = Request::of_pod(spec);
@@ -195,9 +189,7 @@ impl<R: Runtime> Dispatch<R> {
         self.pending.retain(|_, pending| pending.pod.uid().as_ref() != Some(&uid));
         let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
         if matches!(phase, Some("Succeeded" | "Failed")) {
-            self.taken.remove(&uid);
-        } else if let Some(spec) = &pod.spec {
-            self.taken.insert(uid.clone(), Request::of_pod(spec));
+            self.context.room.free(&uid);
         }
         let pod = Arc::new(pod);
         if let Some(entry) = self.pods.write().get_mut(&uid) {
@@ -229,7 +221,7 @@ impl<R: Runtime> Dispatch<R> {
         self.pending.retain(|_, pending| pending.pod.uid().as_deref() != Some(uid));
         let tell = self.pods.read().get(uid).map(|entry| entry.mailbox.send(Message::Gone));
         if tell.is_none() {
-            self.taken.remove(uid);
+            self.context.room.free(uid);
         }
     }
 
@@ -280,18 +272,25 @@ impl<R: Runtime> Dispatch<R> {
         }
     }
 
+    /// Pods that want to grow look again.
+    fn tell_of_room(&self) {
+        let pods = self.pods.read();
+        for uid in self.context.room.waiting() {
+            // A task that has ended wants nothing.
+            let _ = pods.get(&uid).map(|entry| entry.mailbox.send(Message::Room));
+        }
+    }
+
     /// Goes through the waiting pods in the order of arrival. One that does not fit does not hold up smaller ones.
     fn bind_what_fits(&mut self) {
-        if self.pending.is_empty() {
+        // Half a list shows half of what is taken.
+        if self.pending.is_empty() || self.listed.is_some() {
             return;
         }
-        let mut taken = Taken::default();
-        for request in self.taken.values() {
-            taken.add(*request);
-        }
+        let (mut taken, capacity) = (self.context.room.taken(), self.context.room.capacity());
         let mut bound = Vec::new();
         for (arrival, pending) in &mut self.pending {
-            let why = unfit(&pending.pod, pending.request, taken, self.capacity, &self.labels);
+            let why = unfit(&pending.pod, pending.request, taken, capacity, &self.labels);
             match why {
                 None => {
                     taken.add(pending.request);
@@ -307,7 +306,7 @@ impl<R: Runtime> Dispatch<R> {
         for arrival in bound {
             let Some(pending) = self.pending.remove(&arrival) else { continue };
             let Some(uid) = pending.pod.uid() else { continue };
-            self.taken.insert(uid.clone(), pending.request);
+            self.context.room.hold(&uid, pending.request);
             let (context, answers) = (self.context.clone(), self.answers.0.clone());
             tokio::spawn(async move {
                 let answer = match bind(&context, &pending.pod).await {

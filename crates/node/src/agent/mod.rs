@@ -9,6 +9,7 @@ mod options;
 pub(crate) mod pod;
 mod recorder;
 mod register;
+mod room;
 
 pub use access::{LogStream, PodAccess, StreamError};
 pub(crate) use machine::machine_capacity;

@@ -14,6 +14,7 @@ use super::{
     machine, machine_capacity,
     recorder::Recorder,
     register,
+    room::Room,
 };
 use crate::{image::ImageStore, oci_config, private, runtime::Runtime, volume};
 
@@ -70,6 +71,7 @@ impl Node {
             recorder: Recorder::start(client.clone(), name.clone()),
             capabilities: oci_config::available(),
             starts: super::context::starts(options.bundles),
+            room: Room::new(capacity),
             images: images.clone(),
             node: name.clone(),
             client,
@@ -77,7 +79,7 @@ impl Node {
             options,
         });
         let pods = Pods::default();
-        let dispatch = Dispatch::new(context.clone(), capacity, pods.clone(), held, stop.clone());
+        let dispatch = Dispatch::new(context.clone(), pods.clone(), held, stop.clone());
         tasks.spawn(dispatch.run(events));
         tasks.close();
         let remove_all = {

@@ -12,14 +12,27 @@ const CPU_QUOTA_FLOOR_US: u64 = 1_000;
 /// The kernel's bounds for version 1 shares; 1024 is one processor's worth.
 const SHARES: std::ops::RangeInclusive<u64> = 2..=262_144;
 
+/// What a group has that nobody gave shares.
+const DEFAULT_SHARES: u64 = 1024;
+
 impl Group {
-    /// Sets the limits; absent ones are left as they are (a fresh node has none).
+    /// Sets the limits of a fresh node, which has none.
     ///
     /// # Errors
     /// If the kernel refuses a value or the controller isn't on this machine.
     pub fn limit(&self, limits: &Limits) -> io::Result<()> {
-        if let Some(millis) = limits.cpu_request_millis {
-            let shares = (millis * 1024 / 1000).clamp(*SHARES.start(), *SHARES.end());
+        self.change_limits(&Limits::default(), limits)
+    }
+
+    /// Replaces limits that are in force; what is the same in both is not touched.
+    ///
+    /// # Errors
+    /// As [`Group::limit`]; and if more memory is in use than the new limit allows and the kernel can't get it back.
+    pub fn change_limits(&self, from: &Limits, to: &Limits) -> io::Result<()> {
+        if from.cpu_request_millis != to.cpu_request_millis {
+            let shares = to.cpu_request_millis.map_or(DEFAULT_SHARES, |millis| {
+                (millis * 1024 / 1000).clamp(*SHARES.start(), *SHARES.end())
+            });
             match self.needed(Controller::Cpu)? {
                 (Hierarchy::V1(_), dir) => write(dir, "cpu.shares", &shares.to_string())?,
                 (Hierarchy::V2, dir) => {
@@ -27,40 +40,74 @@ impl Group {
                 }
             }
         }
-        if let Some(millis) = limits.cpu_millis {
-            let quota = (millis * CPU_PERIOD_US / 1000).max(CPU_QUOTA_FLOOR_US);
+        if from.cpu_millis != to.cpu_millis {
+            let quota = to
+                .cpu_millis
+                .map(|millis| (millis * CPU_PERIOD_US / 1000).max(CPU_QUOTA_FLOOR_US).to_string());
             match self.needed(Controller::Cpu)? {
                 (Hierarchy::V1(_), dir) => {
                     write(dir, "cpu.cfs_period_us", &CPU_PERIOD_US.to_string())?;
-                    write(dir, "cpu.cfs_quota_us", &quota.to_string())?;
+                    write(dir, "cpu.cfs_quota_us", quota.as_deref().unwrap_or("-1"))?;
                 }
                 (Hierarchy::V2, dir) => {
+                    let quota = quota.as_deref().unwrap_or("max");
                     write(dir, "cpu.max", &format!("{quota} {CPU_PERIOD_US}"))?;
                 }
             }
         }
-        if let Some(bytes) = limits.memory_bytes {
-            match self.needed(Controller::Memory)? {
-                (Hierarchy::V1(_), dir) => {
-                    write(dir, "memory.limit_in_bytes", &bytes.to_string())?;
-                    // Memory and swap together: no swap, as Kubernetes has it. Absent without swap accounting.
-                    if dir.join("memory.memsw.limit_in_bytes").exists() {
-                        write(dir, "memory.memsw.limit_in_bytes", &bytes.to_string())?;
-                    }
-                }
-                (Hierarchy::V2, dir) => {
-                    write(dir, "memory.max", &bytes.to_string())?;
-                    if dir.join("memory.swap.max").exists() {
-                        write(dir, "memory.swap.max", "0")?;
-                    }
-                }
-            }
+        if from.memory_bytes != to.memory_bytes {
+            let shrinks =
+                to.memory_bytes.is_some_and(|new| from.memory_bytes.is_none_or(|old| new < old));
+            self.limit_memory(to.memory_bytes, shrinks)?;
         }
-        if let Some(pids) = limits.pids {
+        if from.pids != to.pids {
             let (_, dir) = self.needed(Controller::Pids)?;
-            write(dir, "pids.max", &pids.to_string())?;
+            let pids = to.pids.map_or("max".to_owned(), |pids| pids.to_string());
+            write(dir, "pids.max", &pids)?;
         }
         Ok(())
+    }
+
+    fn limit_memory(&self, bytes: Option<u64>, shrinks: bool) -> io::Result<()> {
+        let text = bytes.map(|bytes| bytes.to_string());
+        match self.needed(Controller::Memory)? {
+            (Hierarchy::V1(_), dir) => {
+                let text = text.as_deref().unwrap_or("-1");
+                let mut files = vec!["memory.limit_in_bytes"];
+                // Memory and swap together: no swap, as Kubernetes has it. Absent without swap accounting.
+                if dir.join("memory.memsw.limit_in_bytes").exists() {
+                    files.push("memory.memsw.limit_in_bytes");
+                }
+                // The sum may never be less than its part.
+                if !shrinks {
+                    files.reverse();
+                }
+                files.into_iter().try_for_each(|file| write(dir, file, text))
+            }
+            (Hierarchy::V2, dir) => {
+                write(dir, "memory.max", text.as_deref().unwrap_or("max"))?;
+                if dir.join("memory.swap.max").exists() {
+                    write(dir, "memory.swap.max", if text.is_some() { "0" } else { "max" })?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Bytes that the node's processes use and the kernel could not simply drop. Version 2 ends processes to keep a limit that is set
+    /// below it, where version 1 refuses the limit.
+    #[must_use]
+    pub fn memory_in_use(&self) -> Option<u64> {
+        let (hierarchy, dir) = self.of(Controller::Memory)?;
+        let (total, dropped) = match hierarchy {
+            Hierarchy::V1(_) => ("memory.usage_in_bytes", "total_inactive_file "),
+            Hierarchy::V2 => ("memory.current", "inactive_file "),
+        };
+        let total: u64 = fs::read_to_string(dir.join(total)).ok()?.trim().parse().ok()?;
+        let stat = fs::read_to_string(dir.join("memory.stat")).ok()?;
+        let dropped = stat.lines().find_map(|line| line.strip_prefix(dropped));
+        let dropped = dropped.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0);
+        Some(total.saturating_sub(dropped))
     }
 
     fn needed(&self, controller: Controller) -> io::Result<(Hierarchy, &Path)> {
@@ -131,6 +178,28 @@ mod tests {
         assert_eq!(read(cpu.join("cpu.shares")), "102");
         assert_eq!(read(memory.join("memory.limit_in_bytes")), "67108864");
         assert_eq!(read(pids.join("pids.max")), "16");
+    }
+
+    #[test]
+    fn changed_limits_are_written_and_the_others_are_not_touched() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let group = Group { dirs: vec![(Hierarchy::V2, dir.path().to_owned())] };
+        let larger = Limits { memory_bytes: Some(128 << 20), cpu_millis: None, ..LIMITS };
+        group.change_limits(&LIMITS, &larger).expect("limits are written");
+        let read = |file: &str| fs::read_to_string(dir.path().join(file)).expect("was written");
+        assert_eq!(read("memory.max"), "134217728");
+        assert_eq!(read("cpu.max"), "max 100000");
+        assert!(!dir.path().join("pids.max").exists() && !dir.path().join("cpu.weight").exists());
+    }
+
+    #[test]
+    fn what_the_kernel_can_drop_is_not_in_use() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fs::write(dir.path().join("memory.current"), "3000\n").expect("writable");
+        fs::write(dir.path().join("memory.stat"), "anon 1000\ninactive_file 500\n")
+            .expect("writable");
+        let group = Group { dirs: vec![(Hierarchy::V2, dir.path().to_owned())] };
+        assert_eq!(group.memory_in_use(), Some(2500));
     }
 
     #[test]

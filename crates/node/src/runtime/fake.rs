@@ -15,7 +15,7 @@ use tokio::{net::TcpStream, sync::mpsc};
 
 use super::{
     ContainerId, ContainerSetup, ContainerState, ExecSetup, Exit, PodId, PodNetwork, PodSetup,
-    PodState, Runtime, RuntimeError, RuntimeEvent, Streams,
+    PodState, Resize, Runtime, RuntimeError, RuntimeEvent, Streams,
 };
 
 /// Where the addresses of pods that don't exist begin: the range for documentation, which leads nowhere.
@@ -103,6 +103,20 @@ impl Runtime for FakeRuntime {
         let exit =
             Exit { code: 128 + signal, signal: Some(signal), oom: false, at: Timestamp::now() };
         self.finish(id, exit);
+        Ok(())
+    }
+
+    async fn resize(&self, id: &PodId, resize: Resize) -> Result<(), RuntimeError> {
+        let mut state = self.state.lock();
+        let gone = || RuntimeError::NotRunning(format!("pod {}", id.0));
+        let pod = state.pods.get_mut(id).ok_or_else(gone)?;
+        pod.setup.limits = resize.limits;
+        for (name, change) in resize.containers {
+            let container = pod.containers.get_mut(&name).filter(|c| c.exit.is_none());
+            let gone = || RuntimeError::NotRunning(format!("container {name}"));
+            let setup = &mut container.ok_or_else(gone)?.setup;
+            (setup.limits, setup.annotations) = (change.limits, change.annotations);
+        }
         Ok(())
     }
 

@@ -134,6 +134,21 @@ pub struct Limits {
     pub pids: Option<u64>,
 }
 
+impl Limits {
+    /// Limits under which both fit.
+    #[must_use]
+    pub fn roomier(&self, other: &Self) -> Self {
+        let larger = |of: fn(&Self) -> Option<u64>| Some(of(self)?.max(of(other)?));
+        Self {
+            cpu_millis: larger(|limits| limits.cpu_millis),
+            memory_bytes: larger(|limits| limits.memory_bytes),
+            pids: larger(|limits| limits.pids),
+            // A weight holds nobody back.
+            cpu_request_millis: other.cpu_request_millis,
+        }
+    }
+}
+
 /// One container, ready to start: `bundle/config.json` names a prepared root file system.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ContainerSetup {
@@ -153,6 +168,27 @@ pub struct ContainerSetup {
     pub stdin: bool,
     /// Limits of this container.
     pub limits: Limits,
+    /// What whoever asks for the container wants to find again when it has forgotten; the runtime keeps it and does not read it.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// New limits for a pod that runs, and for some of its containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Resize {
+    /// Of the pod as a whole.
+    pub limits: Limits,
+    /// Of running containers, by name; the others keep theirs.
+    pub containers: BTreeMap<String, ContainerResize>,
+}
+
+/// New limits for a running container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ContainerResize {
+    /// What it may use from now on.
+    pub limits: Limits,
+    /// Replaces [`ContainerSetup::annotations`].
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A command to run inside a running container.
@@ -272,6 +308,12 @@ pub trait Runtime: Send + Sync + 'static {
         &self,
         id: &ContainerId,
         signal: i32,
+    ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
+    /// Changes limits without touching a process. If a part fails, what was done stays, and the same may be asked again.
+    fn resize(
+        &self,
+        id: &PodId,
+        resize: Resize,
     ) -> impl Future<Output = Result<(), RuntimeError>> + Send;
     /// Ends every process of the pod at once and frees all it held: cgroups, mounts, namespaces, addresses, shim.
     fn remove_pod(&self, id: &PodId) -> impl Future<Output = Result<(), RuntimeError>> + Send;

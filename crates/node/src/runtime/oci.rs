@@ -17,7 +17,7 @@ use tokio::{net::TcpStream, sync::mpsc};
 
 use super::{
     ContainerId, ContainerSetup, ContainerState, ExecSetup, Holdings, PodId, PodNetwork, PodSetup,
-    PodState, Runtime, RuntimeError, RuntimeEvent, Streams,
+    PodState, Resize, Runtime, RuntimeError, RuntimeEvent, Streams,
     call::{self, Answer, Replies, blocking, failed, unexpected},
     holdings,
     program::Program,
@@ -323,6 +323,10 @@ impl Runtime for OciRuntime {
             Ok(_) | Err(RuntimeError::NotRunning(_)) => Ok(()),
             Err(e) => Err(e),
         }
+    }
+
+    async fn resize(&self, id: &PodId, resize: Resize) -> Result<(), RuntimeError> {
+        self.ask(id, Request::Resize(Box::new(resize))).await.map(drop)
     }
 
     async fn remove_pod(&self, id: &PodId) -> Result<(), RuntimeError> {

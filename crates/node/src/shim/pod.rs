@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cgroup::Group,
-    runtime::{ContainerSetup, ContainerState, ExecSetup, Exit, PodState},
+    runtime::{ContainerSetup, ContainerState, ExecSetup, Exit, Limits, PodState, Resize},
 };
 
 /// The pod.
@@ -125,6 +125,41 @@ impl Pod {
         let signal = rustix::process::Signal::from_named_raw(signal).ok_or_else(unknown)?;
         let pid = Pid::from_raw(pid).ok_or_else(|| Failure::NotRunning(name.to_owned()))?;
         rustix::process::kill_process(pid, signal).map_err(|e| Failure::new("send the signal", e))
+    }
+
+    /// Changes limits. The pod as a whole first gets what is the larger of before and after, because none of its containers may have
+    /// more than it.
+    pub(super) fn resize(&mut self, resize: Resize) -> Result<(), Failure> {
+        for (name, change) in &resize.containers {
+            let container = self.running(name)?;
+            let before = container.state.setup.limits.memory_bytes;
+            let shrinks = |limit: &u64| before.is_none_or(|before| *limit < before);
+            if let Some(limit) = change.limits.memory_bytes.filter(shrinks)
+                && let Some(used) = container.group.memory_in_use().filter(|used| *used > limit)
+            {
+                return Err(Failure::Failed(format!(
+                    "container {name} uses {used} bytes of memory, more than the new limit of {limit}"
+                )));
+            }
+        }
+        let roomy = self.boot.setup.limits.roomier(&resize.limits);
+        self.limit(roomy)?;
+        for (name, change) in resize.containers {
+            let container = self.running(&name)?;
+            let failed = |e: io::Error| Failure::new("limit the container", e);
+            let setup = &container.state.setup;
+            container.group.change_limits(&setup.limits, &change.limits).map_err(failed)?;
+            let setup = &mut container.state.setup;
+            (setup.limits, setup.annotations) = (change.limits, change.annotations);
+        }
+        self.limit(resize.limits)
+    }
+
+    fn limit(&mut self, limits: Limits) -> Result<(), Failure> {
+        let failed = |e: io::Error| Failure::new("limit the pod", e);
+        self.group.change_limits(&self.boot.setup.limits, &limits).map_err(failed)?;
+        self.boot.setup.limits = limits;
+        Ok(())
     }
 
     pub(super) fn exec(

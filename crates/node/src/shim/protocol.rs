@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     cgroup::Group,
-    runtime::{ContainerSetup, ContainerState, ExecSetup, Exit, PodSetup, PodState, RuntimeError},
+    runtime::{
+        ContainerSetup, ContainerState, ExecSetup, Exit, PodSetup, PodState, Resize, RuntimeError,
+    },
 };
 
 /// A longer frame is a mistake or an attack. The largest honest one is the state of a pod with some hundred containers.
@@ -50,6 +52,8 @@ pub(crate) enum Request {
     Start(Box<ContainerSetup>),
     /// Answered by `Done`.
     Signal { name: String, signal: i32 },
+    /// Answered by `Done`.
+    Resize(Box<Resize>),
     /// Answered by `Running` with descriptors, then by `Ended`. Closing the connection ends the command.
     Exec { name: String, setup: ExecSetup },
     /// Answered by `Running` with descriptors, then by `Ended` when the container does.

@@ -180,6 +180,7 @@ impl Server {
             Request::Signal { name, signal } => {
                 or_failed(pod.signal(&name, signal).map(|()| Reply::Done))
             }
+            Request::Resize(resize) => or_failed(pod.resize(*resize).map(|()| Reply::Done)),
             Request::Exec { name, setup } => match pod.exec(&name, &setup, id) {
                 Ok(running) => {
                     connection.purpose = Purpose::Command;

@@ -2,4 +2,7 @@
 
 mod pretended;
 mod real;
+#[path = "../support/root.rs"]
+mod root;
+mod update;
 mod world;

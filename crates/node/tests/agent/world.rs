@@ -4,6 +4,7 @@ use std::{
     fs::File,
     net::{IpAddr, SocketAddr},
     os::fd::AsRawFd as _,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +14,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{
     Api, Client,
-    api::{DeleteParams, ListParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     runtime::{WatchStreamExt as _, watcher},
 };
 use sandbank_node::{
@@ -21,7 +22,7 @@ use sandbank_node::{
     net::{NetworkConfig, Outbound},
     runtime::{
         ContainerId, ContainerSetup, ContainerState, ExecSetup, FakeRuntime, OciConfig, OciRuntime,
-        PodId, PodSetup, PodState, Runtime, RuntimeError, RuntimeEvent, Streams,
+        PodId, PodSetup, PodState, Resize, Runtime, RuntimeError, RuntimeEvent, Streams,
     },
 };
 use serde_json::Value;
@@ -52,6 +53,9 @@ impl Runtime for Shared {
     }
     async fn signal(&self, id: &ContainerId, signal: i32) -> Result<(), RuntimeError> {
         self.0.signal(id, signal).await
+    }
+    async fn resize(&self, id: &PodId, resize: Resize) -> Result<(), RuntimeError> {
+        self.0.resize(id, resize).await
     }
     async fn remove_pod(&self, id: &PodId) -> Result<(), RuntimeError> {
         self.0.remove_pod(id).await
@@ -157,6 +161,36 @@ impl World {
         let api: Api<K> = Api::default_namespaced(self.client.clone());
         let object = serde_json::from_value(value).expect("an object");
         api.create(&PostParams::default(), &object).await.expect("the object is valid");
+    }
+
+    /// Patches a pod, or a subresource of it, as `kubectl patch` would.
+    pub async fn patch(&self, name: &str, subresource: Option<&str>, patch: Value) -> Pod {
+        let (api, params) = (self.pods(), PatchParams::default());
+        let patch = Patch::Strategic(patch);
+        let answer = match subresource {
+            None => api.patch(name, &params, &patch).await,
+            Some(part) => api.patch_subresource(part, name, &params, &patch).await,
+        };
+        answer.expect("the patch is valid")
+    }
+
+    /// What the kernel has been told of a container: files of its control group, by name.
+    pub fn kernel_limit(&self, pod: &Value, container: &str, files: &[&str]) -> String {
+        let (config, _) = self.oci.as_ref().expect("a world with real containers");
+        let base = sandbank_node::cgroup::Group::base(&config.group).expect("it was made before");
+        let uid = pod["metadata"]["uid"].as_str().expect("a uid");
+        let mut folders: Vec<PathBuf> = base.dirs().map(|dir| dir.join(uid)).collect();
+        while let Some(folder) = folders.pop() {
+            if folder.ends_with(container) {
+                let found = files.iter().find_map(|f| std::fs::read_to_string(folder.join(f)).ok());
+                if let Some(text) = found {
+                    return text.trim().to_owned();
+                }
+            }
+            let inside = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            folders.extend(inside.map(|entry| entry.path()).filter(|path| path.is_dir()));
+        }
+        panic!("no {files:?} for {container}");
     }
 
     /// Waits until a pod is as wanted; every version of it is looked at.

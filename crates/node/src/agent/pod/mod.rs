@@ -12,6 +12,7 @@
 mod board;
 mod life;
 mod pull_secret;
+mod record;
 mod set_up;
 mod slot;
 mod start;

@@ -180,7 +180,7 @@ async fn handler(client: &Client, spec: &PodSpec) -> Result<Option<String>, SetU
 }
 
 /// The processor and memory of a pod as a whole are limited only if those of each of its containers are.
-fn limits(spec: &PodSpec) -> Limits {
+pub(crate) fn limits(spec: &PodSpec) -> Limits {
     let each: Vec<Limits> = spec.containers.iter().map(schedule::limits).collect();
     let sum = |of: fn(&Limits) -> Option<u64>| -> Option<u64> {
         each.iter().map(of).try_fold(0u64, |sum, one| one.map(|one| sum.saturating_add(one)))

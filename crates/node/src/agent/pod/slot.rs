@@ -1,7 +1,7 @@
 //! One container of a pod, and what is to be done with it next.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use std::time::Duration;
 
 use crate::{
@@ -99,7 +99,20 @@ pub(crate) struct Slot {
     pub(crate) retry_at: Option<Timestamp>,
     pub(crate) crashes: Backoff,
     pub(crate) pulls: Backoff,
+    /// The image of the current run or the last one, as the pod named it then.
+    pub(crate) image: Option<String>,
+    /// Its digest.
     pub(crate) image_id: Option<String>,
+    /// The image that the last start was tried with.
+    pub(crate) tried: Option<String>,
+    /// Whether a run with the present image has ended by itself.
+    pub(crate) crashed: bool,
+    /// Whether we are ending it to start it anew.
+    pub(crate) replacing: bool,
+    /// What this node has granted; what the pod wants may be more.
+    pub(crate) allocated: ResourceRequirements,
+    /// What the current run may use.
+    pub(crate) applied: Option<ResourceRequirements>,
     /// Whether it has passed its startup probe, or has none.
     pub(crate) started: bool,
     /// Whether its readiness probe says so, or it has none.
@@ -121,7 +134,13 @@ impl Slot {
             retry_at: None,
             crashes: Backoff::default(),
             pulls: Backoff::default(),
+            image: None,
             image_id: None,
+            tried: None,
+            crashed: false,
+            replacing: false,
+            allocated: container.resources.clone().unwrap_or_default(),
+            applied: None,
             started: false,
             ready: false,
         }
@@ -172,6 +191,9 @@ impl Slot {
 
     /// Notes the end of a run. The first restart is immediate; later ones wait, each twice as long.
     pub(crate) fn ended(&mut self, ended: Ended, policy: RestartPolicy, now: Timestamp) {
+        if std::mem::take(&mut self.replacing) {
+            return self.replaced(ended);
+        }
         (self.started, self.ready) = (false, false);
         let again = self.restarts_after(ended.exit_code, policy);
         if !again {
@@ -180,12 +202,29 @@ impl Slot {
         }
         let ran = ended.started_at.map(|at| ended.finished_at.duration_since(at));
         let ran = ran.and_then(|ran| Duration::try_from(ran).ok()).unwrap_or_default();
-        let first = self.restarts == 0 && self.last.is_none();
+        let first = !std::mem::replace(&mut self.crashed, true);
         self.retry_at = (!first).then(|| self.crashes.failed(now, ran));
         self.last = Some(ended);
         self.restarts += 1;
         self.attempt += 1;
         self.state = State::Waiting { reason: "CrashLoopBackOff", message: None };
+    }
+
+    /// Notes the end of a run that we ended to start another: at once, and whatever the restart policy says.
+    fn replaced(&mut self, ended: Ended) {
+        (self.started, self.ready) = (false, false);
+        self.last = Some(ended);
+        self.restarts += 1;
+        self.attempt += 1;
+        self.state = State::Waiting { reason: "ContainerCreating", message: None };
+        self.start_afresh();
+    }
+
+    /// Forgets what was tried and failed: another image deserves its own chance.
+    pub(crate) fn start_afresh(&mut self) {
+        self.crashes.reset();
+        self.pulls.reset();
+        (self.crashed, self.tried, self.retry_at) = (false, None, None);
     }
 
     /// Notes that a start did not come about, and when to try again.

@@ -11,7 +11,10 @@ use std::{
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
-use super::set_up::{SetUpError, hostname, prepare, references};
+use super::{
+    record::Record,
+    set_up::{SetUpError, hostname, prepare, references},
+};
 use crate::{
     agent::{Bundles, context::Context, recorder::Severity},
     downward::Addresses,
@@ -102,7 +105,7 @@ impl StartError {
 #[derive(Debug)]
 pub(crate) struct Started {
     pub(crate) state: ContainerState,
-    pub(crate) image_id: String,
+    pub(crate) record: Record,
 }
 
 /// Starts a container of a pod that is set up.
@@ -134,6 +137,11 @@ pub(crate) async fn start<R: Runtime>(
         "Created",
         format!("Created container: {}", container.name),
     );
+    let record = Record {
+        image: container.image.clone().unwrap_or_default(),
+        image_id,
+        resources: container.resources.clone().unwrap_or_default(),
+    };
     let setup = ContainerSetup {
         id,
         attempt,
@@ -143,6 +151,7 @@ pub(crate) async fn start<R: Runtime>(
         tty: container.tty == Some(true),
         stdin: container.stdin == Some(true),
         limits: schedule::limits(container),
+        annotations: record.annotations(),
     };
     let turn = context.starts.acquire().await;
     let state = context.runtime.start_container(setup).await?;
@@ -158,7 +167,7 @@ pub(crate) async fn start<R: Runtime>(
         // The run before the last: its root is mounted nowhere any more.
         crate::image::discard(&dir.join((attempt - 1).to_string()), &context.trash());
     }
-    Ok(Started { state, image_id })
+    Ok(Started { state, record })
 }
 
 /// The image of a container, pulled if its policy wants it.

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 
 use super::{Base, Life};
 use crate::{
-    agent::pod::slot::{Ended, State},
+    agent::pod::{
+        record::Record,
+        slot::{Ended, Role, State},
+    },
     runtime::{PodState, Runtime},
 };
 
@@ -19,6 +22,12 @@ impl<R: Runtime> Life<R> {
             };
             slot.restarts = u32::try_from(status.restart_count).unwrap_or(0);
             slot.image_id = Some(status.image_id.clone()).filter(|id| !id.is_empty());
+            if slot.image_id.is_some() {
+                slot.image = Some(status.image.clone());
+            }
+            if let Some(resources) = &status.resources {
+                slot.allocated = resources.clone();
+            }
             let state = |s: &Option<k8s_openapi::api::core::v1::ContainerState>| {
                 s.as_ref().and_then(|s| s.terminated.clone()).map(|t| Ended {
                     exit_code: t.exit_code,
@@ -36,6 +45,7 @@ impl<R: Runtime> Life<R> {
                 slot.restarts += 1;
             }
             slot.attempt = slot.restarts;
+            slot.crashed = slot.restarts > 0;
             if let Some(ended) = state(&status.state) {
                 slot.state = State::Ended(ended);
             } else if status.state.as_ref().is_some_and(|s| s.running.is_some()) {
@@ -57,6 +67,7 @@ impl<R: Runtime> Life<R> {
         self.base = Base::There;
         self.ips = held.ips.clone();
         self.board.set_ips(&self.ips);
+        self.resizing.pod = Some(held.setup.limits);
         let now = Timestamp::now();
         let names: Vec<String> = self.slots.iter().map(|s| s.name.clone()).collect();
         for name in names {
@@ -72,7 +83,18 @@ impl<R: Runtime> Life<R> {
             if container.exit.is_none() {
                 slot.last = slot.last.take().filter(|l| l.reason != "ContainerStatusUnknown");
             }
+            slot.crashed = slot.last.is_some();
             slot.adopt(container, &uid);
+            if let Some(record) = Record::of(&container.setup.annotations) {
+                slot.image = Some(record.image);
+                slot.image_id = Some(record.image_id);
+                slot.allocated = record.resources.clone();
+                slot.applied = Some(record.resources);
+            }
+            // It may be we who ended it, to start it with the image that the pod wants.
+            let wanted = spec.image.clone().unwrap_or_default();
+            let replaced = slot.image.as_ref().is_some_and(|image| *image != wanted);
+            slot.replacing = replaced && container.exit.is_some() && slot.role != Role::Init;
             self.board.began(&name, container.setup.attempt);
             let state = slot.state.clone();
             match state {

@@ -24,12 +24,13 @@ impl<R: Runtime> Life<R> {
             Message::Object(pod) => self.pod = pod,
             Message::SetUp(answer) => self.handle_set_up(answer),
             Message::Started(name, answer) => self.handle_started(&name, *answer),
+            Message::Resized(resized) => self.handle_resized(*resized),
             Message::Exited(name, exit) => self.handle_exit(&name, &exit),
             Message::Lost => self.handle_lost(),
             Message::Probed(name, attempt, kind, report) => {
                 self.handle_probe(&name, attempt, kind, report);
             }
-            Message::Gone | Message::Stopped => {}
+            Message::Room | Message::Gone | Message::Stopped => {}
         }
     }
 
@@ -71,9 +72,11 @@ impl<R: Runtime> Life<R> {
         let (policy, uid) = (self.policy, self.uid.clone());
         let Some(slot) = self.slots.iter_mut().find(|s| s.name == name) else { return };
         match answer {
-            Ok(Started { state, image_id }) => {
+            Ok(Started { state, record }) => {
                 slot.state = State::Running { started_at: state.started_at };
-                slot.image_id = Some(image_id);
+                slot.image = Some(record.image);
+                slot.image_id = Some(record.image_id);
+                slot.applied = Some(record.resources);
                 slot.pulls.reset();
                 slot.retry_at = None;
                 slot.started = container.startup_probe.is_none();

@@ -4,6 +4,8 @@ mod adopt;
 mod end;
 mod health;
 mod hear;
+mod replace;
+mod resize;
 mod step;
 mod tell;
 
@@ -18,6 +20,9 @@ use tokio::{
 };
 use tracing::debug;
 
+pub(crate) use resize::Resized;
+use resize::Resizing;
+
 use super::{
     Board,
     set_up::{SetUpError, prepare},
@@ -29,6 +34,7 @@ use crate::{
     downward::Addresses,
     probe::{ProbeKind, Report},
     runtime::{Exit, PodState, Runtime},
+    schedule::Request,
     volume,
 };
 
@@ -47,6 +53,10 @@ pub(crate) enum Message {
     SetUp(Result<Vec<IpAddr>, SetUpError>),
     /// A container was started, or not.
     Started(String, Box<Result<Started, StartError>>),
+    /// Limits were changed, or not: of the pod, and of containers.
+    Resized(Box<Resized>),
+    /// Room that others had is free.
+    Room,
     /// News of a container's health, for one run of it.
     Probed(String, u32, ProbeKind, Report),
     /// Every container was asked to stop and has, or time is up.
@@ -97,6 +107,7 @@ pub(crate) struct Life<R> {
     early_exits: BTreeMap<String, Exit>,
     probes: BTreeMap<String, Vec<AbortHandle>>,
     stopping: Option<Timestamp>,
+    resizing: Resizing,
     refresh_at: Option<Instant>,
 }
 
@@ -129,6 +140,7 @@ impl<R: Runtime> Life<R> {
             early_exits: BTreeMap::new(),
             probes: BTreeMap::new(),
             stopping: None,
+            resizing: Resizing::default(),
             refresh_at: volume::changes(&pod).then(|| Instant::now() + REFRESH),
             context,
             pod,
@@ -139,6 +151,11 @@ impl<R: Runtime> Life<R> {
         life.remember();
         if let Some(held) = held {
             life.adopt(&held);
+        }
+        if life.outcome.is_none() {
+            let granted = life.granted();
+            let request = granted.spec.as_ref().map(Request::of_pod).unwrap_or_default();
+            life.context.room.hold(&life.uid, request);
         }
         life
     }
@@ -198,8 +215,7 @@ impl<R: Runtime> Life<R> {
     }
 
     fn container(&self, name: &str) -> Option<&Container> {
-        let spec = self.pod.spec.as_ref()?;
-        spec.init_containers.iter().flatten().chain(&spec.containers).find(|c| c.name == name)
+        named(&self.pod, name)
     }
 
     fn note(
@@ -211,6 +227,12 @@ impl<R: Runtime> Life<R> {
     ) {
         self.context.recorder.note(&self.pod, container, severity, reason, message);
     }
+}
+
+/// A container of a pod.
+fn named<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
+    let spec = pod.spec.as_ref()?;
+    spec.init_containers.iter().flatten().chain(&spec.containers).find(|c| c.name == name)
 }
 
 async fn wait(until: Option<Instant>) {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::{Base, Life, Message, PULL_ERROR_SHOWS};
+use super::{Base, Life, Message, PULL_ERROR_SHOWS, named};
 use crate::{
     agent::{
         pod::{
-            set_up::set_up,
+            set_up::{limits, set_up},
             slot::{Next, Outcome, State, next},
             start::start,
         },
@@ -29,6 +29,8 @@ impl<R: Runtime> Life<R> {
         }
         let mut wake = None;
         if self.outcome.is_none() {
+            self.follow_images();
+            let resize = self.follow_resources(now);
             let plan = next(&self.slots, self.policy, now);
             wake = plan.wake_at;
             match (&self.base, plan.over) {
@@ -40,7 +42,8 @@ impl<R: Runtime> Life<R> {
                 },
                 (Base::Coming | Base::Refused, None) => wake = None,
             }
-            wake = [wake, self.show_backoff(now), self.deadline(now)].into_iter().flatten().min();
+            let times = [wake, resize, self.show_backoff(now), self.deadline(now)];
+            wake = times.into_iter().flatten().min();
         }
         self.plan_write();
         wake.map(|at| {
@@ -51,7 +54,8 @@ impl<R: Runtime> Life<R> {
 
     pub(super) fn begin_set_up(&mut self) {
         self.base = Base::Coming;
-        let (context, pod, me) = (self.context.clone(), self.pod.clone(), self.me.clone());
+        let (context, pod, me) = (self.context.clone(), self.granted(), self.me.clone());
+        self.resizing.pod = pod.spec.as_ref().map(limits);
         tokio::spawn(async move {
             // Only a pod that is gone does not want the answer.
             let _ = me.send(Message::SetUp(set_up(&context, &pod).await));
@@ -59,12 +63,14 @@ impl<R: Runtime> Life<R> {
     }
 
     pub(super) fn start_containers(&mut self, plan: &Next) {
+        let granted = self.granted();
         for &i in &plan.start {
             let Some(slot) = self.slots.get_mut(i) else { continue };
             slot.state = State::Starting;
             let (name, attempt) = (slot.name.clone(), slot.attempt);
-            let Some(container) = self.container(&name).cloned() else { continue };
-            let (context, pod, me) = (self.context.clone(), self.pod.clone(), self.me.clone());
+            let Some(container) = named(&granted, &name).cloned() else { continue };
+            slot.tried = Some(container.image.clone().unwrap_or_default());
+            let (context, pod, me) = (self.context.clone(), granted.clone(), self.me.clone());
             let ips = self.ips.clone();
             tokio::spawn(async move {
                 let answer = start(&context, &pod, &container, attempt, &ips).await;

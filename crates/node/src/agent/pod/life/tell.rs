@@ -32,6 +32,7 @@ impl<R: Runtime> Life<R> {
         let under_way = self.outcome.is_none()
             && self.trouble.is_none()
             && (self.base == Base::Coming
+                || self.resizing.is_under_way()
                 || self.slots.iter().any(|s| {
                     s.state == State::Starting
                         || s.is_running()
@@ -64,6 +65,7 @@ impl<R: Runtime> Life<R> {
             start_time: self.start_time,
             outcome: self.outcome,
             trouble: self.trouble.as_ref().map(|(reason, message)| (*reason, message.as_str())),
+            resize: &self.resizing.conditions(),
             before: &before,
             now: Timestamp::now(),
         })
