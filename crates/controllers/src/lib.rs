@@ -10,7 +10,7 @@
 //!
 //! [`run::run`] starts all of it against any API server, over HTTPS or in process; there is one path through the code.
 //!
-//! - [`family`]: what an API family brings. [`x_k8s`] is one.
+//! - [`family`]: what an API family brings. [`x_k8s`] and [`kruise`] are the two there are.
 //! - [`index`]: one watch per kind; what is known, how it is linked, and whom a change concerns.
 //! - [`queue`]: which subject is looked at next. [`subject`]: what a subject is.
 //! - [`reconcile`]: from the index to a view, through the engine, to writes.
@@ -29,6 +29,7 @@ pub mod events;
 pub mod family;
 pub mod index;
 pub mod kinds;
+pub mod kruise;
 pub mod lease;
 pub mod metrics;
 pub mod queue;

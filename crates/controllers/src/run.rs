@@ -13,6 +13,7 @@ use crate::events::{self, Events};
 use crate::family::{Family, Watches};
 use crate::index::watch::{Listing, Scope, Synced, WatchOptions, follow};
 use crate::index::{Index, Indexed, World};
+use crate::kruise::{self, Kruise};
 use crate::lease::{self, Leadership, LeaseError, LeaseOptions};
 use crate::metrics::Metrics;
 use crate::queue::{Backoff, Lane, Queue};
@@ -181,6 +182,7 @@ pub fn start(client: kube::Client, options: Options, shutdown: CancellationToken
     };
     let x_k8s = x_k8s::Own::new(cast.options.dialect.clone());
     cast.add::<XK8s>(x_k8s);
+    cast.add::<Kruise>(kruise::Own::default());
     let Cast { mut parts, synced, families, .. } = cast;
     let (ready, readiness) = Readiness::channel();
     let tell = tell_ready(synced, ready, stop.clone());

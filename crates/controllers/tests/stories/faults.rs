@@ -56,6 +56,23 @@ async fn a_create_whose_answer_is_lost_is_not_made_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_create_that_arrives_after_its_answer_was_lost_does_not_make_one_too_many() {
+    let stage = Stage::open().await;
+    stage.template("python", "ready").await;
+    stage.wire.break_next(Method::POST, "/sandboxes", Fault::Late(Duration::from_secs(3)));
+    stage.pool("warm", "python", 3, json!({})).await;
+    stage.filled("warm", 3).await;
+    stage.pass(Duration::from_secs(30)).await;
+    assert!(stage.wire.is_whole());
+    let writes = stage.wire.writes();
+    let of = |method: &str| {
+        writes.iter().filter(|w| w.starts_with(method) && w.contains("/sandboxes")).count()
+    };
+    assert_eq!((of("POST"), of("DELETE")), (3, 0), "{writes:#?}");
+    assert_eq!(stage.list(Kind::Sandbox).await.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cold_start_whose_answer_is_lost_is_found_again() {
     for fault in [Fault::LoseAnswer, Fault::LoseRequest] {
         let stage = Stage::open().await;

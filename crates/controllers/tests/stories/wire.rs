@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body as Answer;
 use futures::future::BoxFuture;
@@ -25,6 +26,8 @@ pub enum Fault {
     LoseAnswer,
     /// The server never sees it.
     LoseRequest,
+    /// Its answer is lost at once, and the server sees it only so much later.
+    Late(Duration),
     /// A quota says no.
     Refuse,
 }
@@ -110,6 +113,14 @@ where
             match fault {
                 Some(Fault::LoseRequest) => return lost(),
                 Some(Fault::Refuse) => return status(403, "Forbidden", "exceeded quota"),
+                Some(Fault::Late(delay)) => {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(delay).await;
+                        // Nobody is there to hear how it went.
+                        let _ = server.oneshot(request).await;
+                    });
+                    return lost();
+                }
                 Some(Fault::LoseAnswer) | None => {}
             }
             let answer = server.oneshot(request).await.map_err(Into::into)?;

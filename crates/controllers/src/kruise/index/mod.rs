@@ -1,0 +1,6 @@
+//! What a change of one of this family's objects means, and whom it wakes: one file per kind.
+
+pub(super) mod claims;
+pub(super) mod pools;
+mod sandboxes;
+mod templates;
