@@ -126,7 +126,7 @@ impl SandboxClaim {
             if let Some(update) = update.filter(|update| update.reason == "Failed") {
                 return HoldingState::Broken { message: update.message.clone() };
             }
-            let seen = status.observed_generation.is_some_and(|seen| seen >= metadata.generation);
+            let seen = sandbox.template_is_observed();
             let ready = condition("Ready").is_some_and(Condition::is_true);
             if !seen || !ready || update.is_some_and(|update| !update.is_true()) {
                 return HoldingState::Starting(trouble);

@@ -14,6 +14,7 @@
 //! - [`types`]: the kinds, slim.
 //! - [`revision`]: what a template means, and the short strings it is shown as. [`meaning`]: the content that counts.
 //! - [`duration`], [`resources`]: durations and amounts as clients write them.
+//! - [`sandbox`]: whom one belongs to and how it stands, what it asks for, and what is said of it.
 //! - [`claim`], [`claim_content`], [`claim_status`]: claims, between object and engine. [`runtime`]: what runs inside and is told for whom.
 //! - [`build`]: the objects we make and the patches we write. [`crds`]: the definitions to install.
 
@@ -29,6 +30,7 @@ pub mod names;
 pub mod resources;
 pub mod revision;
 pub mod runtime;
+pub mod sandbox;
 pub mod types;
 
 pub use names::Kind;

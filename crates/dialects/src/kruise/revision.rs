@@ -107,10 +107,15 @@ fn safe(digits: &str) -> String {
     digits.bytes().map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()])).collect()
 }
 
-/// A sandbox's own revision: of its pod template, or of the reference to one. Changes of a referenced template never reach a sandbox that exists.
+/// A sandbox's own revision: of its pod template, or of the reference to one. Changes of a referenced template never reach a sandbox that exists. The controllers' own
+/// keys do not count: the mark of a claim makes no other sandbox of it.
 pub fn of_pod(block: &TemplateBlock) -> String {
     own_hash(&match &block.template {
-        Some(template) => json!(template),
+        Some(template) => json!({
+            "labels": meaning::visible(&template.metadata.labels),
+            "annotations": meaning::visible(&template.metadata.annotations),
+            "spec": template.spec,
+        }),
         None => json!({"templateRef": block.template_ref.as_ref().map(|template| &template.name)}),
     })
 }
