@@ -1,6 +1,6 @@
 //! The definitions as they are installed.
 
-use sandbank_dialects::x_k8s::crds::crds;
+use sandbank_dialects::{crds, x_k8s};
 use serde_json::Value;
 use std::path::Path;
 
@@ -9,17 +9,17 @@ use std::path::Path;
 fn the_deployed_definitions_are_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds.yaml");
     if std::env::var_os("SANDBANK_WRITE_CRDS").is_some() {
-        std::fs::write(&path, serde_saphyr::to_string_multiple(&crds()).unwrap()).unwrap();
+        std::fs::write(&path, serde_saphyr::to_string_multiple(&crds::crds()).unwrap()).unwrap();
     }
     let text = std::fs::read_to_string(&path).unwrap();
     let deployed: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-    assert!(deployed == crds(), "deploy/crds.yaml is not current: run `make crds`");
+    assert!(deployed == crds::crds(), "deploy/crds.yaml is not current: run `make crds`");
 }
 
 /// What every structural schema has to obey, or a server refuses it.
 #[test]
 fn schemas_are_structural() {
-    for crd in crds() {
+    for crd in x_k8s::crds::crds() {
         let versions = crd["spec"]["versions"].as_array().unwrap();
         assert_eq!(versions.len(), 2);
         assert_eq!(versions.iter().filter(|version| version["storage"] == true).count(), 1);
@@ -66,7 +66,7 @@ fn structural(schema: &Value, path: &str) {
 /// Every field that is ours says what it is for, so that `kubectl explain` helps.
 #[test]
 fn own_fields_are_explained() {
-    for crd in crds() {
+    for crd in x_k8s::crds::crds() {
         for version in crd["spec"]["versions"].as_array().unwrap() {
             for part in ["spec", "status"] {
                 let schema = &version["schema"]["openAPIV3Schema"]["properties"][part];

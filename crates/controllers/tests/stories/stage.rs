@@ -63,7 +63,7 @@ impl Stage {
         let node = tokio::spawn(node::run(client.clone()));
         let clock = Clock::starting_at(begin);
         let stage = Stage { server, client, wire: Wire::default(), clock, node, cast: Vec::new() };
-        for crd in dialects::x_k8s::crds::crds().into_iter().chain(dialects::kruise::crds::crds()) {
+        for crd in dialects::crds::crds() {
             let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
             let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
             stage.send(Method::POST, path, Some(&crd)).await.unwrap();

@@ -1,7 +1,6 @@
 //! The kinds that sandbank adds to its own API server, kept at this program's version of them.
 
 use anyhow::Context;
-use dialects::x_k8s;
 use futures::future::try_join_all;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
@@ -13,7 +12,7 @@ use crate::exit::Error;
 
 /// Creates or updates every definition and waits until all are served.
 pub async fn install(client: &kube::Client) -> Result<(), Error> {
-    try_join_all(x_k8s::crds::crds().into_iter().map(|definition| apply(client, definition)))
+    try_join_all(dialects::crds::crds().into_iter().map(|definition| apply(client, definition)))
         .await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `sandbank crds`: the definitions to install in a cluster of one's own. `sandbank up` has them built in.
 
 use anyhow::Context;
-use dialects::x_k8s::crds::crds;
+use dialects::crds::crds;
 use serde_json::json;
 
 use crate::cli::Global;
