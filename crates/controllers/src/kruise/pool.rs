@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dialects::kruise::SandboxSet;
 use engine::backoff::Backoff;
-use engine::pool::{PoolPlan, PoolView, Settings, Target, TemplateState};
+use engine::pool::{PoolPlan, PoolView, Removal, Settings, Target, TemplateState};
 use engine::shelf::Pick;
 use engine::{Key, Precondition, Revision, Strategy};
 use jiff::Timestamp;
@@ -35,6 +35,8 @@ impl Pool<Kruise> for SandboxSet {
             target: Target::Count(set.spec.replicas),
             template: TemplateState::Missing { name: key.clone() },
             strategy: Strategy::OnReplenish,
+            startup: None,
+            removal: Removal::StaleThenOldest,
             members: Vec::new(),
             claimed: 0,
             waiting: world.waiting(&key),
