@@ -12,6 +12,7 @@
 //!
 //! - [`names`], [`keys`]: the group and its kinds; labels and annotations.
 //! - [`types`]: the kinds, slim.
+//! - [`set`], [`template`]: sets and templates, between object and engine. [`unserved`]: what they may ask for and do not get.
 //! - [`revision`]: what a template means, and the short strings it is shown as. [`meaning`]: the content that counts.
 //! - [`duration`], [`resources`]: durations and amounts as clients write them.
 //! - [`sandbox`]: whom one belongs to and how it stands, what it asks for, and what is said of it.
@@ -31,7 +32,10 @@ pub mod resources;
 pub mod revision;
 pub mod runtime;
 pub mod sandbox;
+pub mod set;
+pub mod template;
 pub mod types;
+pub mod unserved;
 
 pub use names::Kind;
 pub use types::{Sandbox, SandboxClaim, SandboxSet, SandboxTemplate, TemplateBlock};

@@ -10,13 +10,30 @@ use super::types::{PodTemplate, SandboxSet, SandboxTemplate, TemplateBlock};
 use crate::canonical;
 use crate::meta::Meta;
 use engine::Revision;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// The letters of revisions, without vowels and look-alikes.
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// How much of a sandbox's own hash is shown.
 const SANDBOX_DIGITS: usize = 9;
+
+/// What a template means, and the string that stands for it unless another one does already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meaning {
+    /// What sandboxes are compared by.
+    pub revision: Revision,
+    /// The string that we would choose.
+    pub short: String,
+}
+
+impl Meaning {
+    /// What a block means; `None` if it refers to a template that is not there, or has no pod.
+    pub fn of_block(block: &TemplateBlock, referenced: Option<&SandboxTemplate>) -> Option<Self> {
+        let content = meaning::of_block(block, referenced)?;
+        Some(Self { revision: Revision::new(canonical::digest(&content)), short: short(&content) })
+    }
+}
 
 /// The revision of a set under both its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,16 +44,12 @@ pub struct SetRevision {
     pub shown: String,
 }
 
-/// What a block means; `None` if it refers to a template that is not there.
-pub fn of_block(block: &TemplateBlock, referenced: Option<&SandboxTemplate>) -> Option<Revision> {
-    meaning::of_block(block, referenced).map(|content| Revision::new(canonical::digest(&content)))
-}
-
 /// What a sandbox was made with, by what it carries itself: its content, or the note that was made of a referenced template's. Another program makes no such note;
 /// then only the string is known, and no meaning equals it. [`SetRevision::of_member`] is the judgement that includes those.
 pub fn of_sandbox(metadata: &Meta, block: &TemplateBlock) -> Revision {
     if block.template_ref.is_none() {
-        return of_block(block, None).unwrap_or_else(|| Revision::new(""));
+        let content = meaning::of_block(block, None);
+        return Revision::new(content.map_or_else(String::new, |it| canonical::digest(&it)));
     }
     match metadata.annotations.get(keys::TEMPLATE_DIGEST) {
         Some(digest) => Revision::new(digest),
@@ -59,22 +72,21 @@ impl SetRevision {
     /// string too: nothing speaks for a change.
     pub fn of_set<'a>(
         set: &SandboxSet,
-        referenced: Option<&SandboxTemplate>,
+        meaning: &Meaning,
         known: impl IntoIterator<Item = (&'a Revision, &'a str)>,
-    ) -> Option<Self> {
-        let content = meaning::of_block(&set.spec.block, referenced)?;
-        let meaning = Revision::new(canonical::digest(&content));
+    ) -> Self {
         let (shown, digest) = (&set.status.update_revision, &set.status.template_digest);
         let by_others = !shown.is_empty() && digest.is_empty();
-        let own = !shown.is_empty() && *digest == meaning.as_str();
+        let own = !shown.is_empty() && *digest == meaning.revision.as_str();
         let shown = if own || (by_others && set.spec.block.template_ref.is_some()) {
             shown.clone()
         } else {
+            let mut known = known.into_iter();
             let before =
-                known.into_iter().find(|(known, shown)| **known == meaning && !shown.is_empty());
-            before.map_or_else(|| short(&content), |(_, shown)| shown.to_owned())
+                known.find(|(known, shown)| **known == meaning.revision && !shown.is_empty());
+            before.map_or_else(|| meaning.short.clone(), |(_, shown)| shown.to_owned())
         };
-        Some(Self { meaning, shown })
+        Self { meaning: meaning.revision.clone(), shown }
     }
 
     /// The revision of a member to compare with ours: a member of which only the string is known is what the string stands for.
@@ -143,14 +155,6 @@ fn own_hash(template: &Value) -> String {
 /// The name of the template that a set is materialised as.
 pub fn template_name(set: &str, shown: &str) -> String {
     format!("{set}-{shown}")
-}
-
-/// The spec of that template: what the set says, without what only steers the set.
-pub fn template_spec(set: &SandboxSet) -> Map<String, Value> {
-    match json!(set.spec.block) {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
 }
 
 #[cfg(test)]
