@@ -52,6 +52,15 @@ impl<F: Family> World<F> {
         }
     }
 
+    /// Puts a claim into the line of one pool for so many sandboxes, and takes it out of all others; out of every line if it waits for none.
+    pub fn stand_in_line(&mut self, claim: &Key, created: Timestamp, pool: &Key, want: u32) {
+        let pools = if want == 0 { BTreeSet::new() } else { BTreeSet::from([pool.clone()]) };
+        self.stand_in_lines(claim, created, pools);
+        if let Some(shelf) = self.shelves.get_mut(pool) {
+            shelf.wait_for(claim, created, want);
+        }
+    }
+
     /// Takes a claim out of every line it stands in.
     pub fn leave_lines(&mut self, claim: &Key) {
         self.stand_in_lines(claim, Timestamp::UNIX_EPOCH, BTreeSet::new());
