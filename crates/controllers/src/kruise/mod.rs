@@ -10,10 +10,15 @@
 //! ```
 //!
 //! `index/` says whom a change wakes. [`pool`], [`claim`], [`sandbox`] and [`template`] are what a look at a subject does, each around a plan of the engine.
+//! [`runtime`] is what runs in a sandbox, as far as it has to be told for whom.
 
 mod claim;
+mod claim_acts;
+mod claim_answer;
+mod claim_view;
 mod index;
 mod pool;
+mod runtime;
 mod sandbox;
 mod template;
 
@@ -51,7 +56,10 @@ pub struct Own {
 
 /// What only its reconciles remember.
 #[derive(Debug, Default)]
-pub struct Notes {}
+pub struct Notes {
+    /// Of looks at claims.
+    pub claims: claim::ClaimNotes,
+}
 
 impl Family for Kruise {
     const NAME: &'static str = "kruise";

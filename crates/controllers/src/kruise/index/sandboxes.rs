@@ -19,7 +19,7 @@ impl Indexed<Kruise> for Sandbox {
         let (old, new) = (change.old.as_deref(), change.new.as_deref());
         world.follow_sandbox(key, change);
         wake_itself(key, old, new, wakes);
-        wake_claim(world, old, new, wakes);
+        world.wake_claim_of(key, change, wakes);
         if counted(old) != counted(new) {
             world.wake_pools(change, wakes);
             if let Some(new) = new {
@@ -46,31 +46,7 @@ fn wake_itself(key: &Key, old: Option<&Sandbox>, new: Option<&Sandbox>, wakes: &
     }
 }
 
-/// A claim is looked at again when what it holds comes, goes, or changes its phase or readiness.
-fn wake_claim(
-    world: &World<Kruise>,
-    old: Option<&Sandbox>,
-    new: Option<&Sandbox>,
-    wakes: &mut Wakes,
-) {
-    let claim = |sandbox: Option<&Sandbox>| match sandbox.map(holder) {
-        Some(Holder::Claim(uid)) => world.claim_of_uid.get(&uid).cloned(),
-        _ => None,
-    };
-    let (before, after) = (claim(old), claim(new));
-    if before == after && counted(old) == counted(new) {
-        return;
-    }
-    // A sandbox that we are giving to the claim right now comes back here before, or after, the answer to that write. Whoever writes knows; a second look would
-    // only find that all is done.
-    let handing_out = new.is_some_and(|new| world.ledger.is_handing_out(&new.metadata.uid()));
-    let after = after.filter(|_| before.is_some() || !handing_out);
-    for claim in before.into_iter().chain(after) {
-        wakes.usual(Subject::Claim(claim));
-    }
-}
-
-/// What pools and claims count a sandbox by.
+/// What pools count a sandbox by.
 fn counted(sandbox: Option<&Sandbox>) -> impl PartialEq + use<> {
     sandbox.map(|s| {
         let ready = s.status.conditions.iter().find(|c| c.kind == "Ready");
