@@ -126,6 +126,46 @@ async fn a_part_of_a_volume_is_what_is_there_now_and_never_what_a_link_leads_out
 }
 
 #[tokio::test]
+async fn a_working_folder_that_is_not_there_is_made_where_it_belongs() {
+    let mut machine = Machine::new().await;
+    let pod = machine.pod();
+    machine.runtime.start_pod(pod.clone()).await.expect("a pod");
+    let volume = pod.dir.join("plain");
+    std::fs::create_dir_all(&volume).expect("writable");
+    std::os::unix::fs::symlink("/", volume.join("out")).expect("writable");
+    let begins_in = |name: &str, folder: &str, mode: &str| {
+        machine.container_of(&pod, name, &["sh", "-c", "pwd; id -u"], |spec| {
+            spec["process"]["cwd"] = json!(folder);
+            spec["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
+            let mount = json!({ "destination": "/scratch", "type": "bind", "source": volume,
+                "options": ["rbind", mode] });
+            spec["mounts"].as_array_mut().expect("a list").push(mount);
+        })
+    };
+    let root = begins_in("root", "/srv/app/data", "rw");
+    let inside = begins_in("inside", "/scratch/a/b", "rw");
+    let outside = begins_in("outside", "/scratch/out/etc/made", "rw");
+    let closed = begins_in("closed", "/scratch/c", "ro");
+    for (setup, folder) in [(&root, "/srv/app/data"), (&inside, "/scratch/a/b")] {
+        machine.runtime.start_container(setup.clone()).await.expect("a container");
+        assert_eq!(machine.exit(&setup.id).await.code, 0);
+        let lines = log_lines(&setup.log);
+        assert_eq!(lines, [format!("stdout F {folder}"), "stdout F 1000".to_owned()]);
+    }
+    assert!(volume.join("a/b").is_dir());
+    let refusals = [
+        (outside, "make the working directory /scratch/out/etc/made"),
+        (closed, "it isn't in the volume, which is mounted read-only"),
+    ];
+    for (setup, why) in refusals {
+        let refused = machine.runtime.start_container(setup).await.expect_err("no such folder");
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
+    assert!(!volume.join("c").exists() && !std::path::Path::new("/etc/made").exists());
+    machine.clear().await;
+}
+
+#[tokio::test]
 async fn a_command_s_streams_are_separate_and_its_exit_code_is_its_own() {
     let mut machine = Machine::new().await;
     let pod = machine.pod();

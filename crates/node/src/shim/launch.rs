@@ -26,6 +26,7 @@ use super::{
     output,
     protocol::{self, Failure},
     spec::{Joining, Surroundings, adapt},
+    working_folder,
 };
 use crate::{
     cgroup::Group,
@@ -74,6 +75,7 @@ pub(super) fn launch(
         devices_governed: place.group.governs_devices(),
     };
     let spec = adapt(spec, setup, around).map_err(failed)?;
+    working_folder::make(&spec)?;
     spec.save(place.dir.join("config.json")).map_err(|e| Failure::new("write config.json", e))?;
     let console = if setup.tty { Some(console(place.dir).map_err(failed)?) } else { None };
     let (report, reporter) =

@@ -27,6 +27,7 @@ pub(crate) mod protocol;
 mod serve;
 mod signals;
 mod spec;
+mod working_folder;
 
 use std::{ffi::OsStr, process::ExitCode};
 
