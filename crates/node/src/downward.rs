@@ -34,6 +34,9 @@ pub(crate) fn field(pod: &Pod, path: &str, ips: &Addresses) -> Option<String> {
         return Some(map.as_ref().and_then(|m| m.get(key)).cloned().unwrap_or_default());
     }
     let text = |value: &Option<String>| Some(value.clone().unwrap_or_default());
+    // A pod on the machine's network has the machine's address.
+    let shared = spec.host_network == Some(true);
+    let own = if shared { ips.host.as_slice() } else { &ips.pod };
     let join = |ips: &[IpAddr]| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     match path {
         "metadata.name" => text(&meta.name),
@@ -46,8 +49,8 @@ pub(crate) fn field(pod: &Pod, path: &str, ips: &Addresses) -> Option<String> {
             Some(spec.service_account_name.clone().unwrap_or_else(|| "default".into()))
         }
         "status.hostIP" | "status.hostIPs" => Some(join(ips.host.as_slice())),
-        "status.podIP" => Some(join(ips.pod.get(..1).unwrap_or_default())),
-        "status.podIPs" => Some(join(&ips.pod)),
+        "status.podIP" => Some(join(own.get(..1).unwrap_or_default())),
+        "status.podIPs" => Some(join(own)),
         _ => None,
     }
 }

@@ -59,6 +59,9 @@ pub(crate) fn compute(view: &View<'_>) -> PodStatus {
         slots.zip(given).map(|(slot, container)| container_status(slot, container, uid)).collect()
     };
     let init = containers(false);
+    // A pod on the machine's network has the machine's address.
+    let shared = view.set_up && spec.is_some_and(|s| s.host_network == Some(true));
+    let ips = if shared { std::slice::from_ref(&view.host_ip) } else { view.ips };
     let ip = |ip: &IpAddr| PodIP { ip: ip.to_string() };
     PodStatus {
         phase: Some(phase(view).into()),
@@ -69,8 +72,8 @@ pub(crate) fn compute(view: &View<'_>) -> PodStatus {
         container_statuses: Some(containers(true)),
         host_ip: Some(view.host_ip.to_string()),
         host_ips: Some(vec![HostIP { ip: view.host_ip.to_string() }]),
-        pod_ip: view.ips.first().map(ToString::to_string),
-        pod_ips: (!view.ips.is_empty()).then(|| view.ips.iter().map(ip).collect()),
+        pod_ip: ips.first().map(ToString::to_string),
+        pod_ips: (!ips.is_empty()).then(|| ips.iter().map(ip).collect()),
         start_time: Some(seconds(view.start_time)),
         observed_generation: view.pod.metadata.generation,
         ..PodStatus::default()
@@ -345,6 +348,30 @@ mod tests {
         let status = &ready.container_statuses.unwrap()[0];
         assert_eq!(status.container_id.as_deref(), Some("sandbank://u.a.0"));
         assert!(status.ready && status.started == Some(true));
+    }
+
+    #[test]
+    fn a_pod_on_the_machine_s_network_has_the_machine_s_address() {
+        let mut pod = pod();
+        pod.spec.as_mut().unwrap().host_network = Some(true);
+        let slots = Slot::all(pod.spec.as_ref().unwrap());
+        let addresses = |set_up| {
+            let status = compute(&View {
+                pod: &pod,
+                slots: &slots,
+                set_up,
+                ips: &[],
+                host_ip: "127.0.0.1".parse().unwrap(),
+                start_time: NOW,
+                outcome: None,
+                trouble: None,
+                before: &PodStatus::default(),
+                now: NOW,
+            });
+            (status.pod_ip, status.pod_ips.into_iter().flatten().map(|ip| ip.ip).collect())
+        };
+        assert_eq!(addresses(false), (None, Vec::<String>::new()));
+        assert_eq!(addresses(true), (Some("127.0.0.1".into()), vec!["127.0.0.1".to_owned()]));
     }
 
     #[test]

@@ -131,6 +131,12 @@ async fn what_is_missing_is_told_with_its_reason() {
         .await;
     let message = container(&pod)["lastState"]["terminated"]["message"].as_str().unwrap();
     assert!(message.contains("/does/not/exist"), "{message}");
+    world
+        .until("no-command", "it should say that it waits", |pod| {
+            let message = container(pod)["state"]["waiting"]["message"].as_str();
+            message.is_some_and(|m| m.starts_with("back-off 10s restarting failed container=main"))
+        })
+        .await;
 
     let pod =
         world.until("no-settings", "it should wait", waits("CreateContainerConfigError")).await;

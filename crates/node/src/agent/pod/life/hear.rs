@@ -101,6 +101,7 @@ impl<R: Runtime> Life<R> {
                 };
                 slot.ended(ended, policy, now);
                 self.note(Some(name), Severity::Warning, "Failed", &format!("Error: {message}"));
+                self.tell_of_backoff(name);
             }
             Err(error) => {
                 let (reason, message) = (error.reason(), error.to_string());
@@ -148,12 +149,19 @@ impl<R: Runtime> Life<R> {
             return;
         }
         slot.ended(ended, policy, now);
+        self.tell_of_backoff(name);
+    }
+
+    /// Says how long a container that ended waits for its next start, if it does.
+    fn tell_of_backoff(&mut self, name: &str) {
+        let Some(slot) = self.slots.iter_mut().find(|s| s.name == name) else { return };
         if let (State::Waiting { message, .. }, Some(_)) = (&mut slot.state, slot.retry_at) {
             let text = format!(
-                "back-off {} restarting failed container={name} pod={}_{}({uid})",
+                "back-off {} restarting failed container={name} pod={}_{}({})",
                 short(slot.crashes.delay()),
                 self.pod.metadata.name.as_deref().unwrap_or_default(),
                 self.pod.metadata.namespace.as_deref().unwrap_or_default(),
+                self.uid,
             );
             *message = Some(text.clone());
             self.note(Some(name), Severity::Warning, "BackOff", &text);
