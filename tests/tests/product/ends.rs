@@ -42,7 +42,7 @@ fn a_stop_leaves_the_pods_down_ends_them_and_reset_removes_all() {
     assert!(remains.list().iter().any(|line| line.starts_with("control group")));
     let data = machine.data();
     let down = machine.run(binary(), &["down".as_ref(), "--data-dir".as_ref(), data.as_os_str()]);
-    assert!(down.ok().contains("3 of its pods"));
+    assert!(down.ok().contains("stopped the server and 3 of its pods"));
     assert_eq!(machine.server_ended().code(), Some(0));
     eventually("the end of all processes", || {
         let left = remains.list();
@@ -53,6 +53,9 @@ fn a_stop_leaves_the_pods_down_ends_them_and_reset_removes_all() {
         };
         (!left.iter().any(|line| ours(&line))).then_some(())
     });
+    // Once more, in the other form.
+    let again = machine.ask(&format!("down --data-dir {}", data.display()));
+    assert_eq!((&again["serverStopped"], &again["podsStopped"]), (&false.into(), &0.into()));
     machine.up(&[]);
     machine.kubectl("wait sandboxclaim/mine --for=condition=Ready --timeout=60s").ok();
     machine.wait_ready(&format!("pod/{sandbox}"));

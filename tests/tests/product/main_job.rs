@@ -134,6 +134,7 @@ fn suspended_and_resumed(machine: &Machine) {
     machine
         .kubectl(&format!("wait sandbox/{sandbox} --for=condition=Suspended --timeout=60s"))
         .ok();
+    machine.sandbank("exec first -- true").refused(4, &["suspended", "operatingMode"]);
     mode("Running");
     machine.kubectl(&format!("wait sandbox/{sandbox} --for=condition=Ready --timeout=60s")).ok();
     let second = machine.get(&format!("pod/{sandbox}"))["metadata"]["uid"].clone();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
 
 use super::lock::{self, Lock};
 use super::machine;
@@ -17,28 +18,48 @@ use crate::paths::DataDir;
 /// A server ends in about a second: it lets requests finish for that long. Ten times as much is a hang.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// What came to its end.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ended {
+    data_dir: String,
+    /// Whether there was a server to stop; its pods may have outlived it.
+    server_stopped: bool,
+    pods_stopped: usize,
+    data_removed: bool,
+}
+
 /// Stops the pods and the server of a data directory. What they were is kept: the next `up` starts them again.
 pub async fn down(global: &Global) -> Result<(), Error> {
     let dir = DataDir::resolve(global.data_dir.as_deref())?;
     must_exist(&dir)?;
-    let (pods, _lock) = stop(&dir).await?;
-    output::line(format_args!(
-        "stopped the server and {pods} of its pods; the data is kept in {}",
-        dir.path().display()
-    ))
+    let (ended, _lock) = stop(&dir).await?;
+    tell(global, &ended)
 }
 
 /// Does what [`down`] does, then removes the data directory.
 pub async fn reset(global: &Global) -> Result<(), Error> {
     let dir = DataDir::resolve(global.data_dir.as_deref())?;
     must_exist(&dir)?;
-    let (pods, _lock) = stop(&dir).await?;
+    let (ended, _lock) = stop(&dir).await?;
     fs::remove_dir_all(dir.path())
         .with_context(|| format!("cannot remove {}", dir.path().display()))?;
-    output::line(format_args!(
-        "stopped the server and {pods} of its pods and removed {}",
-        dir.path().display()
-    ))
+    tell(global, &Ended { data_removed: true, ..ended })
+}
+
+fn tell(global: &Global, ended: &Ended) -> Result<(), Error> {
+    output::answer(global.output, ended, || {
+        let Ended { data_dir, pods_stopped, .. } = ended;
+        let stopped = match (ended.server_stopped, pods_stopped) {
+            (true, _) => format!("stopped the server and {pods_stopped} of its pods"),
+            (false, 0) => "no server and no pod was running".to_owned(),
+            (false, _) => format!("no server was running; stopped {pods_stopped} of its pods"),
+        };
+        match ended.data_removed {
+            true => format!("{stopped}; removed {data_dir}"),
+            false => format!("{stopped}; the data is kept in {data_dir}"),
+        }
+    })
 }
 
 /// Nothing that is not ours is ever stopped or removed.
@@ -53,8 +74,9 @@ fn must_exist(dir: &DataDir) -> Result<(), Error> {
 }
 
 /// Ends the server, then every pod. The lock keeps another server from starting in between.
-async fn stop(dir: &DataDir) -> Result<(usize, Lock), Error> {
-    if let Some(holder) = lock::holder(dir)?
+async fn stop(dir: &DataDir) -> Result<(Ended, Lock), Error> {
+    let holder = lock::holder(dir)?;
+    if let Some(holder) = &holder
         && let Some(pid) = Pid::from_raw(holder.pid)
     {
         match kill_process(pid, Signal::TERM) {
@@ -80,6 +102,11 @@ async fn stop(dir: &DataDir) -> Result<(usize, Lock), Error> {
             next: format!("look at the process that holds {}", dir.path().display()),
         })?
         .context("cannot wait for the server")??;
-    let pods = machine::end_pods(dir).await?;
-    Ok((pods, lock))
+    let ended = Ended {
+        data_dir: dir.path().display().to_string(),
+        server_stopped: holder.is_some(),
+        pods_stopped: machine::end_pods(dir).await?,
+        data_removed: false,
+    };
+    Ok((ended, lock))
 }

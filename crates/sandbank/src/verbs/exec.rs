@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use dialects::x_k8s::types::OperatingMode;
 use futures::SinkExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::{AttachParams, AttachedProcess, TerminalSize};
@@ -213,7 +214,20 @@ async fn pod_of_claim(server: &Server, name: &str) -> Result<Option<String>, Err
 async fn pod_of_sandbox(server: &Server, name: &str) -> Result<Option<String>, Error> {
     let what = format!("sandbox {}/{name}", server.namespace);
     let sandbox = server.sandboxes(Scope::Namespace).get_opt(name).await;
-    Ok(sandbox.map_err(|e| server.explain(&what, "", e))?.as_ref().map(objects::pod_of))
+    let sandbox = sandbox.map_err(|e| server.explain(&what, "", e))?;
+    let Some(sandbox) = sandbox else { return Ok(None) };
+    if sandbox.spec.operating_mode == Some(OperatingMode::Suspended) {
+        let resume = r#"{"spec":{"operatingMode":"Running"}}"#;
+        return Err(Error::NotReady {
+            what,
+            reason: "it is suspended and has no pod".into(),
+            next: format!(
+                "`kubectl patch sandbox {name} -n {} --type=merge -p '{resume}'` resumes it",
+                server.namespace
+            ),
+        });
+    }
+    Ok(Some(objects::pod_of(&sandbox)))
 }
 
 #[cfg(test)]
