@@ -29,6 +29,7 @@ mod expiry;
 mod finalizers;
 mod gc;
 mod kinds;
+mod loops;
 mod namespaces;
 mod object;
 mod openapi;

@@ -3,19 +3,17 @@
 //! A few namespaces are always there. Each one is given what pods and charts expect in it: a ServiceAccount `default` and the
 //! authority's certificate. One that is being deleted is emptied, pods first, and says in its conditions what it waits for.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, stream};
 use http::StatusCode;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::{
     clock::rfc3339_seconds,
     kinds::{Scope, Served},
+    loops::{self, Ended, Retries},
     object::{Draft, Key, Object, ResourceId},
     rest::{
         DeleteOptions, Effectiveness, FieldValidation, Propagation, WriteOptions, create_decoded,
@@ -39,9 +37,6 @@ const ROOT_CERTIFICATE: &str = "kube-root-ca.crt";
 /// Deletions under way at once: what one commit of the store takes.
 const IN_FLIGHT: usize = 256;
 
-/// A step that failed is tried again after this long.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// Makes the namespaces that are always there, with what belongs in them. A server is not ready before that.
 pub(crate) async fn prepare(api: &Api) -> Result<(), ApiError> {
     for name in ALWAYS {
@@ -53,22 +48,7 @@ pub(crate) async fn prepare(api: &Api) -> Result<(), ApiError> {
 
 /// Looks after namespaces until the server stops.
 pub(crate) async fn run(api: Api) {
-    let looking_after = async {
-        while look_after(&api).await == Ended::FellBehind {
-            tracing::warn!("the namespace loop fell behind and looks at everything again");
-        }
-    };
-    tokio::select! {
-        biased;
-        () = api.stopping.cancelled() => {}
-        () = looking_after => {}
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    StoreClosed,
-    FellBehind,
+    loops::run(api, "the namespace loop", look_after).await;
 }
 
 async fn look_after(api: &Api) -> Ended {
@@ -81,8 +61,7 @@ async fn look_after(api: &Api) -> Ended {
         leaving.note(namespace, Effect::Written);
         dirty.insert(namespace.meta().name.clone());
     }
-    let mut failed = BTreeSet::new();
-    let mut retry_at = Instant::now();
+    let mut retries = Retries::new();
     loop {
         match feed.ready() {
             Ok(changes) => {
@@ -94,7 +73,7 @@ async fn look_after(api: &Api) -> Ended {
             tokio::select! {
                 biased;
                 open = feed.wait() => if !open { return Ended::StoreClosed },
-                () = sleep_until(retry_at), if !failed.is_empty() => dirty.append(&mut failed),
+                () = retries.wait() => dirty.extend(retries.due(Instant::now())),
             }
             continue;
         };
@@ -104,10 +83,12 @@ async fn look_after(api: &Api) -> Ended {
             Some(namespace) if namespace.meta().is_deleting() => empty(api, &namespace).await,
             Some(_) => furnish(api, &name).await,
         };
-        if let Err(error) = outcome {
-            tracing::warn!(namespace = name, %error, "can't look after a namespace; trying again");
-            failed.insert(name);
-            retry_at = Instant::now() + RETRY;
+        match outcome {
+            Ok(()) => retries.worked(&name),
+            Err(error) => {
+                tracing::warn!(namespace = name, %error, "can't look after a namespace; trying again later");
+                retries.failed(name, Instant::now());
+            }
         }
     }
 }

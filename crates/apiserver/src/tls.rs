@@ -1,5 +1,7 @@
 //! The listener: TLS, HTTP/1.1 and HTTP/2 on one port, and a stop that ends in bounded time.
 
+mod traffic;
+
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{
@@ -23,6 +25,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
+use traffic::Traffic;
+
 use crate::{
     auth::{AuthError, Authenticator, Credentials, Presented},
     status::ApiError,
@@ -35,9 +39,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// controller or kubectl needs one to three, so more than this is a leak of the client's. Further ones wait.
 const MAX_CONNECTIONS: usize = 900;
 
-/// Also the time an idle connection is kept. Longer than the 90 s after which Go and Rust clients drop idle
-/// connections themselves, so that none of them finds its connection closed while it sends.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a connection is kept on which nothing is asked or answered. Longer than the 90 s after which Go and Rust clients drop
+/// idle connections themselves, so that none of them finds its connection closed while it sends.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Bytes of a request's line and headers. Twice what Go's servers read by default would be waste; exec requests carry
 /// the command in the line, so less than 64 KiB would refuse some.
@@ -54,6 +58,19 @@ const HTTP2_PING: Duration = Duration::from_secs(30);
 /// clients takes this long; a user who pressed Ctrl-C waits for it.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
+/// What a client may take of the listener.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    connections: usize,
+    handshake: Duration,
+    idle: Duration,
+}
+
+impl Bounds {
+    const USUAL: Self =
+        Self { connections: MAX_CONNECTIONS, handshake: HANDSHAKE_TIMEOUT, idle: IDLE_TIMEOUT };
+}
+
 /// Back-off when the system can't accept (out of descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -67,7 +84,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), AuthError> {
     let (config, authenticator) = (credentials.server_config()?, credentials.authenticator()?);
-    accept(router, listener, config, authenticator, stop).await;
+    accept(router, listener, config, authenticator, Bounds::USUAL, stop).await;
     Ok(())
 }
 
@@ -76,10 +93,11 @@ async fn accept(
     listener: TcpListener,
     config: Arc<ServerConfig>,
     authenticator: Authenticator,
+    bounds: Bounds,
     stop: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(config);
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(bounds.connections));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     loop {
@@ -105,6 +123,7 @@ async fn accept(
         let connection = Connection {
             router: router.clone(),
             authenticator: authenticator.clone(),
+            bounds,
             stop: stop.clone(),
         };
         let (acceptor, cut) = (acceptor.clone(), cut.clone());
@@ -129,6 +148,7 @@ async fn accept(
 struct Connection {
     router: Router,
     authenticator: Authenticator,
+    bounds: Bounds,
     stop: CancellationToken,
 }
 
@@ -136,7 +156,7 @@ impl Connection {
     async fn run(self, acceptor: TlsAcceptor, stream: TcpStream) {
         // Small answers and watch events must not wait for more to send.
         let _ = stream.set_nodelay(true);
-        let handshake = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+        let handshake = timeout(self.bounds.handshake, acceptor.accept(stream));
         let stream = tokio::select! {
             biased;
             () = self.stop.cancelled() => return,
@@ -148,10 +168,12 @@ impl Connection {
         };
         let (_, session) = stream.get_ref();
         let presented = self.authenticator.connection(session.peer_certificates(), UnixTime::now());
+        let traffic = Traffic::default();
         let service = hyper::service::service_fn(|request: Request<Incoming>| {
-            answer(self.router.clone(), &self.authenticator, &presented, request)
+            let answer = answer(self.router.clone(), &self.authenticator, &presented, request);
+            traffic.count(answer)
         });
-        let builder = http_builder();
+        let builder = http_builder(self.bounds.idle);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let result = tokio::select! {
@@ -160,6 +182,14 @@ impl Connection {
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
+            }
+            () = traffic.idle(self.bounds.idle) => {
+                connection.as_mut().graceful_shutdown();
+                // What has not even begun to speak does not hear that it is to end.
+                match timeout(STOP_GRACE, connection).await {
+                    Ok(result) => result,
+                    Err(_) => return tracing::debug!("a connection was idle for too long"),
+                }
             }
         };
         if let Err(error) = result {
@@ -185,12 +215,12 @@ fn answer(
     }
 }
 
-fn http_builder() -> auto::Builder<TokioExecutor> {
+fn http_builder(idle: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(idle)
         .max_buf_size(MAX_HEADER_BYTES);
     builder
         .http2()

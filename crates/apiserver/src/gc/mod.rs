@@ -13,15 +13,16 @@ mod graph;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures::{StreamExt, stream};
 use http::StatusCode;
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::{
     kinds::Served,
+    loops::{self, Ended, Retries},
     object::{Draft, Key},
     rest::{DeleteOptions, Deleted, Propagation, delete_object, nothing_holds},
     server::Api,
@@ -37,27 +38,9 @@ const BATCH: usize = 8192;
 /// Actions under way at once: what one commit of the store takes.
 const IN_FLIGHT: usize = 256;
 
-/// An action that failed for a reason other than a lost race (no space, for one) is tried again after this long.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// Collects until the server stops.
 pub(crate) async fn run(api: Api) {
-    let collecting = async {
-        while collect(&api).await == Ended::FellBehind {
-            tracing::warn!("the collector fell behind and looks at everything again");
-        }
-    };
-    tokio::select! {
-        biased;
-        () = api.stopping.cancelled() => {}
-        () = collecting => {}
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    StoreClosed,
-    FellBehind,
+    loops::run(api, "the collector", collect).await;
 }
 
 async fn collect(api: &Api) -> Ended {
@@ -67,8 +50,7 @@ async fn collect(api: &Api) -> Ended {
         graph.written(&key, &object);
     }
     let mut replaced = api.kinds.replacements();
-    let mut failed: BTreeSet<Uid> = BTreeSet::new();
-    let mut retry_at = Instant::now();
+    let mut retries = Retries::new();
     loop {
         match feed.ready() {
             Ok(changes) => changes.iter().for_each(|change| take_in(&mut graph, change)),
@@ -89,21 +71,20 @@ async fn collect(api: &Api) -> Ended {
                 biased;
                 open = feed.wait() => if !open { return Ended::StoreClosed },
                 _ = replaced.changed() => graph.kinds_changed(),
-                () = sleep_until(retry_at), if !failed.is_empty() => {
-                    std::mem::take(&mut failed).into_iter().for_each(|uid| graph.retry(uid));
+                () = retries.wait() => {
+                    retries.due(Instant::now()).into_iter().for_each(|uid| graph.retry(uid));
                 }
             }
             continue;
         }
-        let again: Vec<Uid> = stream::iter(actions)
+        let mut outcomes = stream::iter(actions)
             .map(|(subject, action)| perform(api, subject, action))
-            .buffer_unordered(IN_FLIGHT)
-            .filter_map(|outcome| async move { outcome.err() })
-            .collect()
-            .await;
-        if !again.is_empty() {
-            failed.extend(again);
-            retry_at = Instant::now() + RETRY;
+            .buffer_unordered(IN_FLIGHT);
+        while let Some((uid, outcome)) = outcomes.next().await {
+            match outcome {
+                Outcome::Done => retries.worked(&uid),
+                Outcome::Failed => retries.failed(uid, Instant::now()),
+            }
         }
     }
 }
@@ -115,8 +96,16 @@ fn take_in(graph: &mut Graph, change: &Change) {
     }
 }
 
+/// What became of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// For want of space, or because the object may not go: some namespaces never do.
+    Failed,
+}
+
 /// Does one thing. A lost race is no failure: the change that won brings the object back to attention.
-async fn perform(api: &Api, subject: Subject, action: Action) -> Result<(), Uid> {
+async fn perform(api: &Api, subject: Subject, action: Action) -> (Uid, Outcome) {
     let outcome = match &action {
         Action::Delete { foreground } => delete(api, &subject, *foreground).await,
         Action::Disown(uids) => edit(api, &subject, |value| disown(value, uids)).await,
@@ -126,12 +115,14 @@ async fn perform(api: &Api, subject: Subject, action: Action) -> Result<(), Uid>
     match outcome {
         Ok(()) => {
             tracing::debug!(object = %subject.key, ?action, "collected");
-            Ok(())
+            (subject.uid, Outcome::Done)
         }
-        Err(error) if matches!(error.code, StatusCode::NOT_FOUND | StatusCode::CONFLICT) => Ok(()),
+        Err(error) if matches!(error.code, StatusCode::NOT_FOUND | StatusCode::CONFLICT) => {
+            (subject.uid, Outcome::Done)
+        }
         Err(error) => {
-            tracing::warn!(object = %subject.key, ?action, %error, "can't collect; trying again");
-            Err(subject.uid)
+            tracing::warn!(object = %subject.key, ?action, %error, "can't collect; trying again later");
+            (subject.uid, Outcome::Failed)
         }
     }
 }

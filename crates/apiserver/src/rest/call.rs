@@ -1,5 +1,7 @@
 //! One request, taken apart, and the answers it can get.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -23,6 +25,10 @@ use crate::status::ApiError;
 /// The largest body that is read. What the real server allows: etcd's limit with room for encoding; below it, Secrets of
 /// Helm releases (1 MiB) do not fit.
 pub(crate) const BODY_LIMIT: usize = 3 << 20;
+
+/// How long a body may take to arrive. The largest one does in it at half a megabit a second; who needs longer holds a connection that
+/// others may want.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How much of the text of a warning is sent; headers of a proxy's default size hold a dozen of these.
 const WARNING_BYTES: usize = 512;
@@ -82,7 +88,13 @@ impl Call<'_> {
 
 /// Reads a body up to the limit.
 pub(crate) async fn collect(body: Body) -> Result<Bytes, ApiError> {
-    match Limited::new(body, BODY_LIMIT).collect().await {
+    let collected = Limited::new(body, BODY_LIMIT).collect();
+    let Ok(collected) = tokio::time::timeout(BODY_PATIENCE, collected).await else {
+        let seconds = BODY_PATIENCE.as_secs();
+        let why = format!("the request's body did not arrive within {seconds} seconds");
+        return Err(ApiError::bad_request(why));
+    };
+    match collected {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
             Err(ApiError::too_large(BODY_LIMIT))

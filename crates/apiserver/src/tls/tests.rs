@@ -28,6 +28,10 @@ struct Listening {
 
 impl Listening {
     async fn start(router: Router) -> Self {
+        Self::bounded(router, Bounds::USUAL).await
+    }
+
+    async fn bounded(router: Router, bounds: Bounds) -> Self {
         let credentials = Credentials::generate(&[], Timestamp::now()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -35,7 +39,7 @@ impl Listening {
         let serving = {
             let (stop, authenticator) = (stop.clone(), credentials.authenticator().unwrap());
             let config = credentials.server_config().unwrap();
-            tokio::spawn(accept(router, listener, config, authenticator, stop))
+            tokio::spawn(accept(router, listener, config, authenticator, bounds, stop))
         };
         Self { address, credentials, stop, serving }
     }
@@ -250,4 +254,105 @@ async fn a_stop_lets_a_request_finish_and_cuts_what_never_ends() {
     let address = server.address;
     server.end().await;
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+/// Small enough to be waited for, large enough for a handshake on a busy machine.
+const BRIEF: Bounds = Bounds {
+    connections: 10,
+    handshake: Duration::from_secs(10),
+    idle: Duration::from_millis(200),
+};
+
+/// Reads until the server hangs up.
+async fn until_cut(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
+    let mut said = Vec::new();
+    let reading = tokio::io::AsyncReadExt::read_to_end(stream, &mut said);
+    // An end without a farewell is an error to TLS, and an end to us.
+    let _ = timeout(Duration::from_secs(20), reading).await.expect("it is cut");
+}
+
+#[tokio::test]
+async fn who_says_nothing_after_the_handshake_is_cut() {
+    let server = Listening::bounded(Router::new(), BRIEF).await;
+    for alpn in [&b"http/1.1"[..], b"h2"] {
+        let mut silent = server.connect(None, alpn).await;
+        until_cut(&mut silent).await;
+    }
+    // An HTTP/2 client that answers pings and asks for nothing is as idle.
+    let stream = server.connect(None, b"h2").await;
+    let (_sender, connection) =
+        http2::handshake::<_, _, Body>(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let ended = timeout(Duration::from_secs(20), connection).await;
+    ended.expect("it is cut").expect("with a farewell");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_long_answer_is_not_idleness() {
+    let (first, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let watch = {
+        let (first, go) = (first.clone(), go.clone());
+        move || async move {
+            let pieces = futures::stream::unfold(0, move |step| {
+                let (first, go) = (first.clone(), go.clone());
+                async move {
+                    match step {
+                        0 => first.notify_one(),
+                        1 => go.notified().await,
+                        _ => return None,
+                    }
+                    Some((Ok::<_, Infallible>(format!("{step}\n")), step + 1))
+                }
+            });
+            Body::from_stream(pieces)
+        }
+    };
+    let router = Router::new().route("/watch", get(watch));
+    for version in [http::Version::HTTP_11, http::Version::HTTP_2] {
+        let server = Listening::bounded(router.clone(), BRIEF).await;
+        let answer = if version == http::Version::HTTP_2 {
+            let stream = server.connect(None, b"h2").await;
+            let (mut sender, connection) =
+                http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            let ask = Request::get("https://localhost/watch").body(Body::empty()).unwrap();
+            sender.send_request(ask).await.unwrap()
+        } else {
+            let stream = server.connect(None, b"http/1.1").await;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+            tokio::spawn(connection);
+            sender.send_request(plain("/watch")).await.unwrap()
+        };
+        first.notified().await;
+        // Whoever comes later and is silent goes before the watch has its next event.
+        let mut silent = server.connect(None, b"http/1.1").await;
+        until_cut(&mut silent).await;
+        go.notify_one();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "0\n1\n", "{version:?}");
+        server.end().await;
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_finish_the_handshake_is_cut() {
+    let bounds = Bounds { handshake: Duration::from_millis(200), ..BRIEF };
+    let server = Listening::bounded(Router::new(), bounds).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    until_cut(&mut silent).await;
+    server.end().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let bounds = Bounds { connections: 1, idle: IDLE_TIMEOUT, ..BRIEF };
+    let router = Router::new().route("/healthz", get(|| async { "ok" }));
+    let server = Listening::bounded(router, bounds).await;
+    let held = server.connect(None, b"http/1.1").await;
+    let mut next = Box::pin(server.ask(None, plain("/healthz")));
+    let early = timeout(Duration::from_millis(200), next.as_mut()).await;
+    assert!(early.is_err(), "there is one place, and it is taken");
+    drop(held);
+    assert_eq!(next.await, (StatusCode::OK, "ok".to_owned()));
+    server.end().await;
 }

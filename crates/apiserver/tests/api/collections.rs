@@ -53,6 +53,53 @@ async fn a_chunked_list_shows_one_revision_whatever_is_written_meanwhile() {
 }
 
 #[tokio::test]
+async fn an_expired_token_is_410_and_brings_one_that_goes_on_with_the_present() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = sandbank_apiserver::StoreOptions::Durable { path: dir.path().join("store") };
+    let builder = || sandbank_apiserver::ApiServer::builder().store(options.clone());
+    let server = TestServer::open(builder()).await;
+    for name in ["a", "b", "c"] {
+        post(&server, MAPS, &config_map(name, json!({}))).await.expect(201);
+    }
+    let first = get(&server, &format!("{MAPS}?limit=1&labelSelector=!x")).await.expect(200);
+    assert_eq!(names(&first), ["a"]);
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    post(&server, MAPS, &config_map("d", json!({}))).await.expect(201);
+    // A server that starts knows the present and nothing before it.
+    server.close().await;
+    let server = TestServer::open(builder()).await;
+    let uri = format!("{MAPS}?limit=1&labelSelector=!x&continue=");
+    let status = get(&server, &format!("{uri}{token}")).await.expect(410);
+    assert_eq!(
+        (&status["kind"], &status["reason"], &status["code"]),
+        (&json!("Status"), &json!("Expired"), &json!(410))
+    );
+    let mut token = status["metadata"]["continue"].as_str().unwrap().to_owned();
+    let mut rest = Vec::new();
+    loop {
+        let page = get(&server, &format!("{uri}{token}")).await.expect(200);
+        rest.extend(names(&page).into_iter().map(str::to_owned));
+        match page["metadata"]["continue"].as_str() {
+            Some(next) => token = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(rest, ["b", "c", "d"], "without a gap, but not of one moment");
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    tokio::time::pause();
+    let server = TestServer::seeded(1).await;
+    let never =
+        axum::body::Body::from_stream(futures::stream::pending::<Result<String, std::io::Error>>());
+    let request = http::Request::post(MAPS).body(never).unwrap();
+    let status = send(&server, request).await.expect(400);
+    assert_eq!(status["message"], "the request's body did not arrive within 60 seconds");
+}
+
+#[tokio::test]
 async fn wrong_list_options_are_named() {
     let server = with_maps(&["a"]).await;
     for (query, code) in [

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{Event, Pod},
-    apimachinery::pkg::apis::meta::v1::Time,
+    apimachinery::pkg::apis::meta::v1::MicroTime,
 };
 use kube::{
     Api, Client,
@@ -82,15 +82,28 @@ fn field_of(pod: &Pod, container: &str) -> String {
     format!("spec.{list}{{{container}}}")
 }
 
+/// What an event that tells its time exactly may say, in bytes. Without that time its newer form has a hole that typed clients refuse.
+const MESSAGE_BYTES: usize = 1024;
+
+fn shortened(message: &str) -> String {
+    const MORE: &str = "...";
+    if message.len() <= MESSAGE_BYTES {
+        return message.to_owned();
+    }
+    format!("{}{MORE}", &message[..message.floor_char_boundary(MESSAGE_BYTES - MORE.len())])
+}
+
 async fn write(client: Client, node: String, mut notes: mpsc::Receiver<Note>) {
     let mut known: HashMap<Note, (String, i32)> = HashMap::new();
     let mut order = VecDeque::new();
     while let Some(note) = notes.recv().await {
         let events: Api<Event> = Api::namespaced(client.clone(), &note.namespace);
-        let now = Time(Timestamp::now());
+        let now = Timestamp::now();
         if let Some((name, count)) = known.get_mut(&note) {
             *count += 1;
-            let again = Patch::Merge(json!({ "count": count, "lastTimestamp": now }));
+            let again = Patch::Merge(
+                json!({ "count": count, "lastTimestamp": crate::status::seconds(now) }),
+            );
             match events.patch(name, &PatchParams::default(), &again).await {
                 Ok(_) => continue,
                 // It expired: begin a new one.
@@ -119,7 +132,7 @@ async fn create(
     note: &Note,
     name: &str,
     node: &str,
-    now: Time,
+    now: Timestamp,
 ) -> Result<(), kube::Error> {
     let mut involved = json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -138,14 +151,28 @@ async fn create(
         "involvedObject": involved,
         "type": match note.severity { Severity::Normal => "Normal", Severity::Warning => "Warning" },
         "reason": note.reason,
-        "message": note.message,
+        "message": shortened(&note.message),
         "source": { "component": component, "host": node },
         "reportingComponent": component,
         "reportingInstance": node,
-        "firstTimestamp": now,
-        "lastTimestamp": now,
+        "action": note.reason,
+        "eventTime": MicroTime(now),
+        "firstTimestamp": crate::status::seconds(now),
+        "lastTimestamp": crate::status::seconds(now),
         "count": 1,
     });
     let event = serde_json::from_value(event).map_err(kube::Error::SerdeError)?;
     events.create(&PostParams::default(), &event).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        assert_eq!(shortened("short"), "short");
+        let long = shortened(&"ä".repeat(600));
+        assert!(long.len() <= MESSAGE_BYTES && long.ends_with("ä..."), "{long}");
+    }
 }

@@ -57,6 +57,24 @@ async fn a_pod_becomes_ready_by_one_binding_and_one_status_write() {
     world.end().await;
 }
 
+/// Typed clients refuse a list of the newer form in which one event does not tell its time.
+#[tokio::test]
+async fn what_is_told_of_a_pod_is_whole_in_the_newer_form_of_events() {
+    use k8s_openapi::api::events::v1::Event;
+    let (world, _) = World::fake(None).await;
+    world.create("told", simple()).await;
+    world.until_ready("told").await;
+    world.until_event("told", "Started").await;
+    let events: kube::Api<Event> = kube::Api::default_namespaced(world.client.clone());
+    let events = events.list(&Default::default()).await.unwrap();
+    assert!(!events.items.is_empty());
+    for event in events {
+        assert!(event.event_time.is_some() && event.action.is_some(), "{event:?}");
+        assert_eq!(event.regarding.and_then(|pod| pod.name).as_deref(), Some("told"));
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_pod_that_does_not_fit_waits_and_goes_when_room_is_made() {
     let capacity = Capacity { cpu_millis: 1000, memory_bytes: 1 << 30, pods: 10 };

@@ -6,6 +6,9 @@ use super::Hooks;
 use crate::kinds::View;
 use crate::schema::FieldError;
 
+/// How long the text of an event may be that tells its time exactly.
+const NOTE_BYTES: usize = 1024;
+
 const FIELDS: &[&str] = &[
     "involvedObject.kind",
     "involvedObject.namespace",
@@ -82,6 +85,23 @@ fn validate_core(event: &Value, old: Option<&Value>) -> Vec<FieldError> {
     if old.is_none() && event["involvedObject"].is_null() {
         errors.push(FieldError::required("involvedObject", ""));
     }
+    // One of the newer form, written as the older: it has to be whole in both.
+    if !event["eventTime"].is_null() {
+        for (member, shown) in [
+            ("reportingComponent", "reportingController"),
+            ("reportingInstance", "reportingInstance"),
+            ("action", "action"),
+            ("reason", "reason"),
+        ] {
+            if event[member].as_str().unwrap_or_default().is_empty() {
+                errors.push(FieldError::required(shown, ""));
+            }
+        }
+        if event["message"].as_str().is_some_and(|text| text.len() > NOTE_BYTES) {
+            let detail = format!("can have at most {NOTE_BYTES} bytes");
+            errors.push(FieldError::invalid("message", "".into(), detail));
+        }
+    }
     errors
 }
 
@@ -122,6 +142,26 @@ fn check_namespace(event: &Value, reference: &str, errors: &mut Vec<FieldError>)
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_event_that_tells_its_time_is_whole_in_both_forms() {
+        let mut event = json!({
+            "metadata": {"namespace": "n"}, "involvedObject": {"namespace": "n"},
+            "eventTime": "2030-01-01T00:00:00.000000Z", "reason": "R", "message": "m",
+        });
+        let fields = |event: &Value| -> Vec<String> {
+            validate_core(event, None).iter().map(|error| error.field().to_owned()).collect()
+        };
+        assert_eq!(fields(&event), ["reportingController", "reportingInstance", "action"]);
+        for member in ["reportingComponent", "reportingInstance", "action"] {
+            event[member] = "x".into();
+        }
+        event["type"] = "Normal".into();
+        assert_eq!(fields(&event), [""; 0]);
+        assert_eq!(validate_new(&to_new(event.clone()), None), []);
+        event["message"] = "x".repeat(NOTE_BYTES + 1).into();
+        assert_eq!(fields(&event), ["message"]);
+    }
 
     #[test]
     fn both_views_show_the_same_event() {
