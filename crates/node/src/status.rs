@@ -365,6 +365,7 @@ mod tests {
                 start_time: NOW,
                 outcome: None,
                 trouble: None,
+                resize: &[],
                 before: &PodStatus::default(),
                 now: NOW,
             });
