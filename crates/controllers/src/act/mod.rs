@@ -7,6 +7,7 @@
 //! A writer never retries. What to do after a failure depends on the world, which has changed meanwhile, so every failure goes back to planning. It only
 //! says precisely what happened, because the difference between "somebody was faster" and "nobody knows" decides what may be assumed next.
 
+mod exec;
 mod failure;
 mod permits;
 mod request;
@@ -20,9 +21,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub use exec::ExecError;
 pub use failure::WriteError;
 pub use permits::{Permits, Urgency};
-pub use request::{Part, Propagation};
+pub use request::{Grace, Part, Propagation, Style};
 
 use crate::kinds::Kind;
 use crate::lease::Leadership;
@@ -104,9 +106,25 @@ impl Writer {
         patch: &Value,
         urgency: Urgency,
     ) -> Result<Written, WriteError> {
-        let request = request::merge_patch(kind, key, part, patch)?;
+        self.patch_as(kind, key, part, Style::Merge, patch, urgency).await
+    }
+
+    /// The same, with a choice of how the patch meets lists.
+    ///
+    /// # Errors
+    /// As [`Writer::patch`].
+    pub async fn patch_as(
+        &self,
+        kind: Kind,
+        key: &Key,
+        part: Part,
+        style: Style,
+        patch: &Value,
+        urgency: Urgency,
+    ) -> Result<Written, WriteError> {
+        let request = request::patch(kind, key, part, style, patch)?;
         let verb = match part {
-            Part::Main => Verb::Patch,
+            Part::Main | Part::Resize => Verb::Patch,
             Part::Status => Verb::PatchStatus,
         };
         self.send(verb, kind, &key.namespace, request, urgency).await
@@ -124,7 +142,23 @@ impl Writer {
         propagation: Propagation,
         urgency: Urgency,
     ) -> Result<(), WriteError> {
-        let request = request::delete(kind, key, precondition, propagation)?;
+        self.delete_within(kind, key, precondition, propagation, Grace::OfObject, urgency).await
+    }
+
+    /// The same, with a choice of how long its processes get to end.
+    ///
+    /// # Errors
+    /// As [`Writer::delete`].
+    pub async fn delete_within(
+        &self,
+        kind: Kind,
+        key: &Key,
+        precondition: DeletePrecondition<'_>,
+        propagation: Propagation,
+        grace: Grace,
+        urgency: Urgency,
+    ) -> Result<(), WriteError> {
+        let request = request::delete(kind, key, precondition, propagation, grace)?;
         self.attempt(Verb::Delete, kind, request, urgency).await.map(drop)
     }
 

@@ -17,6 +17,36 @@ pub enum Part {
     Main,
     /// The status subresource.
     Status,
+    /// What the containers of a running pod may use.
+    Resize,
+}
+
+impl Part {
+    fn suffix(self) -> &'static str {
+        match self {
+            Part::Main => "",
+            Part::Status => "/status",
+            Part::Resize => "/resize",
+        }
+    }
+}
+
+/// How a patch meets lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// A list takes the place of a list.
+    Merge,
+    /// Items of known lists are found by their names and changed one by one. Built-in kinds only.
+    Strategic,
+}
+
+/// How long the processes of a deleted pod get to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grace {
+    /// As the object says.
+    OfObject,
+    /// So many seconds.
+    Seconds(u32),
 }
 
 /// What happens to the objects that a deleted object owns.
@@ -37,18 +67,20 @@ pub(super) fn create(
     build(Method::POST, &path, "application/json", body)
 }
 
-pub(super) fn merge_patch(
+pub(super) fn patch(
     kind: Kind,
     key: &Key,
     part: Part,
+    style: Style,
     patch: &Value,
 ) -> Result<Request<Vec<u8>>, WriteError> {
-    let suffix = match part {
-        Part::Main => "",
-        Part::Status => "/status",
+    let content_type = match style {
+        Style::Merge => "application/merge-patch+json",
+        Style::Strategic => "application/strategic-merge-patch+json",
     };
-    let path = format!("{}/{}{suffix}?{FIELD_MANAGER}", kind.collection(&key.namespace), key.name);
-    build(Method::PATCH, &path, "application/merge-patch+json", patch)
+    let (collection, suffix) = (kind.collection(&key.namespace), part.suffix());
+    let path = format!("{collection}/{}{suffix}?{FIELD_MANAGER}", key.name);
+    build(Method::PATCH, &path, content_type, patch)
 }
 
 pub(super) fn get(kind: Kind, key: &Key) -> Result<Request<Vec<u8>>, WriteError> {
@@ -65,6 +97,7 @@ pub(super) fn delete(
     key: &Key,
     precondition: DeletePrecondition<'_>,
     propagation: Propagation,
+    grace: Grace,
 ) -> Result<Request<Vec<u8>>, WriteError> {
     let preconditions = match precondition {
         DeletePrecondition::Life(uid) => json!({ "uid": uid.as_str() }),
@@ -76,7 +109,10 @@ pub(super) fn delete(
         Propagation::Background => "Background",
         Propagation::Foreground => "Foreground",
     };
-    let body = json!({ "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions, "propagationPolicy": policy });
+    let mut body = json!({ "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions, "propagationPolicy": policy });
+    if let Grace::Seconds(seconds) = grace {
+        body["gracePeriodSeconds"] = seconds.into();
+    }
     let path = format!("{}/{}", kind.collection(&key.namespace), key.name);
     build(Method::DELETE, &path, "application/json", &body)
 }
@@ -118,6 +154,7 @@ mod tests {
             &Key::new("ns", "a"),
             DeletePrecondition::Unchanged(&p),
             Propagation::Background,
+            Grace::OfObject,
         )
         .unwrap();
         assert_eq!(
@@ -130,9 +167,9 @@ mod tests {
 
     #[test]
     fn a_status_patch_goes_to_the_subresource_as_a_merge_patch() {
+        let claim = Key::new("ns", "c");
         let request =
-            merge_patch(Kind::Claim, &Key::new("ns", "c"), Part::Status, &json!({"status": {}}))
-                .unwrap();
+            patch(Kind::Claim, &claim, Part::Status, Style::Merge, &json!({"status": {}})).unwrap();
         assert_eq!(
             text(&request),
             "PATCH /apis/extensions.agents.x-k8s.io/v1beta1/namespaces/ns/sandboxclaims/c/status?fieldManager=sandbox-controller {\"status\":{}}"

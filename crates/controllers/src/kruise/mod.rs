@@ -12,10 +12,12 @@
 //! `index/` says whom a change wakes. [`pool`], [`claim`], [`sandbox`] and [`template`] are what a look at a subject does, each around a plan of the engine.
 //! [`runtime`] is what runs in a sandbox, as far as it has to be told for whom.
 
+mod announce;
 mod claim;
 mod claim_acts;
 mod claim_answer;
 mod claim_view;
+mod hooks;
 mod index;
 mod pool;
 mod runtime;
@@ -50,6 +52,8 @@ pub struct Kruise;
 pub struct Own {
     /// How sets and templates are linked, and what they mean.
     pub sets: index::pools::Sets,
+    /// What is kept of sandboxes beside them.
+    pub sandboxes: index::sandboxes::Sandboxes,
     /// How claims are linked.
     pub claims: index::claims::Claims,
 }
@@ -57,6 +61,8 @@ pub struct Own {
 /// What only its reconciles remember.
 #[derive(Debug, Default)]
 pub struct Notes {
+    /// Of the hooks of upgrades.
+    pub hooks: hooks::Hooks,
     /// Of looks at claims.
     pub claims: claim::ClaimNotes,
 }

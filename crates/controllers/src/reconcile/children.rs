@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::memory::Name;
 use super::{Failure, Reconciler};
-use crate::act::{DeletePrecondition, Part, Propagation, Urgency, WriteError};
+use crate::act::{DeletePrecondition, Grace, Part, Propagation, Urgency, WriteError};
 use crate::family::Family;
 use crate::index::Indexed;
 use crate::kinds::Kind;
@@ -85,10 +85,24 @@ impl<F: Family> Reconciler<F> {
         uid: &Uid,
         urgency: Urgency,
     ) -> Result<(), Failure> {
+        self.delete_child_within(subject, kind, key, uid, Grace::OfObject, urgency).await
+    }
+
+    /// The same, with a choice of how long its processes get to end.
+    pub(crate) async fn delete_child_within(
+        &self,
+        subject: &Subject,
+        kind: Kind,
+        key: &Key,
+        uid: &Uid,
+        grace: Grace,
+        urgency: Urgency,
+    ) -> Result<(), Failure> {
         self.index.world().ledger.deleting(subject, kind, key, uid, self.clock.now());
+        let insist = DeletePrecondition::Life(uid);
         let done = self
             .writer
-            .delete(kind, key, DeletePrecondition::Life(uid), Propagation::Background, urgency)
+            .delete_within(kind, key, insist, Propagation::Background, grace, urgency)
             .await;
         if done.is_err() {
             self.index.world().ledger.delete_settled(subject, kind, uid);

@@ -2,5 +2,5 @@
 
 pub(super) mod claims;
 pub(super) mod pools;
-mod sandboxes;
+pub(super) mod sandboxes;
 mod templates;

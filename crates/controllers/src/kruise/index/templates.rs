@@ -19,6 +19,10 @@ impl Indexed<Kruise> for SandboxTemplate {
         if old.map(|t| &t.spec) == new.map(|t| &t.spec) {
             return;
         }
+        // A sandbox that exists never follows its template; one that has no pod yet may have waited for it.
+        for sandbox in world.own.sandboxes.by_template.of(key) {
+            wakes.usual(Subject::Sandbox(sandbox.clone()));
+        }
         let sets: Vec<Key> = world.own.sets.by_template.of(key).cloned().collect();
         for set in sets {
             wakes.usual(Subject::Pool(set.clone()));
