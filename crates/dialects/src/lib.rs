@@ -12,7 +12,7 @@
 //! - [`canonical`]: the meaning of a JSON document as bytes to hash.
 //! - [`crds`]: the definitions of all families, to install.
 //! - [`x_k8s`]: `agents.x-k8s.io` and `extensions.agents.x-k8s.io`, v1beta1 and v1alpha1.
-//! - [`kruise`]: `agents.kruise.io/v1alpha1`.
+//! - [`kruise`]: the kinds of `agents.kruise.io/v1alpha1`.
 
 pub mod canonical;
 pub mod condition;

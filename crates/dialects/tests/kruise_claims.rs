@@ -10,7 +10,7 @@ use sandbank_dialects::condition::find;
 use sandbank_dialects::kruise::build::{bind, cold};
 use sandbank_dialects::kruise::claim::Inside;
 use sandbank_dialects::kruise::claim_status::status_patch;
-use sandbank_dialects::kruise::runtime::InitRequest;
+use sandbank_dialects::kruise::runtime::{InitRequest, Introduction};
 use sandbank_dialects::kruise::{Sandbox, SandboxClaim};
 use serde_json::{Value, json};
 
@@ -87,10 +87,11 @@ fn one_write_makes_a_sandbox_the_claims() {
     });
     let claim = claim(spec, Value::Null);
     let before = sandbox(warm());
-    let init = InitRequest {
+    let request = InitRequest {
         env_vars: [("A".to_owned(), "1".to_owned())].into(),
         access_token: "t".to_owned(),
     };
+    let init = Introduction { request, url: Some("http://10.0.0.1:49983".to_owned()) };
     let precondition = before.metadata.precondition();
     let patch = bind::bind(&before, &precondition, &claim, now(), Some(&init)).unwrap();
     assert_eq!(patch["metadata"]["uid"], "uid-1");
@@ -108,7 +109,9 @@ fn one_write_makes_a_sandbox_the_claims() {
     assert_eq!((note("owner"), note("lock")), (json!("uid-alice"), json!("uid-alice")));
     assert_eq!(note("claim-timestamp"), "2026-01-01T00:01:00.123456Z");
     assert_eq!(note("runtime-access-token"), "t");
-    assert_eq!(InitRequest::noted(&sandbox(after.clone()).metadata.annotations), Some(init));
+    assert_eq!(note("runtime-url"), "http://10.0.0.1:49983");
+    let noted = InitRequest::noted(&sandbox(after.clone()).metadata.annotations);
+    assert_eq!(noted, Some(init.request));
     let added: Value =
         serde_json::from_str(note("updated-metadata-in-claim").as_str().unwrap()).unwrap();
     assert_eq!(added["labels"], json!(["agents.kruise.io/sandbox-claimed", "team"]));
@@ -249,7 +252,12 @@ fn how_far_a_sandbox_is() {
         ("cold, runtime later", plain(), cold(with("Pending", 2, json!([]))), Runtime, starting()),
     ];
     for (case, claim, object, inside, expected) in table {
-        let state = claim.holding(&sandbox(object), Some(trouble.clone()), inside).state;
+        let mut object = object;
+        if inside == Runtime {
+            object["metadata"]["annotations"]["agents.kruise.io/init-runtime-request"] =
+                json!("{}");
+        }
+        let state = claim.holding(&sandbox(object), Some(trouble.clone())).state;
         assert_eq!(state, expected, "{case}");
     }
 }

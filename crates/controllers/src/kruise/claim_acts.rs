@@ -1,13 +1,12 @@
 //! The writes of a claim: taking, starting, telling, putting aside and discarding sandboxes. Those of one plan are made at once.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dialects::condition::{Condition, find, merge};
+use dialects::condition::{Condition, merge};
 use dialects::kruise::build::{bind, cold};
-use dialects::kruise::claim::Inside;
-use dialects::kruise::runtime::{self as inside, InitRequest};
+use dialects::kruise::runtime::{self as inside, InitRequest, Introduction};
 use dialects::kruise::{Sandbox, SandboxClaim, SandboxSet};
 use dialects::meta::Pairs;
 use engine::batch::BatchAction;
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::Kruise;
 use super::claim::Planned;
-use super::claim_view::{Overlay, inside_of};
+use super::claim_view::{Overlay, port_of};
 use super::runtime::{self, Telling};
 use crate::act::{DeletePrecondition, Part, Propagation, Urgency, WriteError, Written};
 use crate::events::Severity;
@@ -69,7 +68,7 @@ impl Reconciler<Kruise> {
                 vec![self.take_for(claim, candidate, pool).await]
             }
             BatchAction::Create { pool, .. } => self.start_for(subject, claim, pool, names).await,
-            BatchAction::Tell { key } => vec![self.tell_runtime(subject, claim, key, recent).await],
+            BatchAction::Tell { key } => vec![self.tell_runtime(subject, key, recent).await],
             BatchAction::Discard { key, precondition, why } => {
                 tracing::info!(%subject, sandbox = %key, reason = %why, "discarding");
                 vec![self.discard(subject, key, precondition).await]
@@ -116,13 +115,13 @@ impl Reconciler<Kruise> {
         let known = {
             let world = self.index.world();
             let sandbox = world.sandboxes.get(&candidate.key).cloned();
-            sandbox.map(|it| (inside_of(&world, claim, &candidate.key, &it), it))
+            sandbox.map(|it| (port_of(&world, &candidate.key, &it), it))
         };
-        let Some((inside, sandbox)) = known else {
+        let Some((port, sandbox)) = known else {
             self.reshelve(candidate, pool, Reshelve::Always);
             return Ok(Left::Nothing);
         };
-        let init = init_request(claim, inside);
+        let init = introduction(claim, port, address(&sandbox));
         let now = self.clock.now();
         let patch = bind::bind(&sandbox, &candidate.precondition, claim, now, init.as_ref());
         let patch = patch.map_err(|message| {
@@ -199,13 +198,7 @@ impl Reconciler<Kruise> {
     }
 
     /// Tells the runtime in a sandbox for whom it runs, and writes down on the sandbox how that went.
-    async fn tell_runtime(
-        &self,
-        subject: &Subject,
-        claim: &SandboxClaim,
-        key: &Key,
-        recent: &Overlay,
-    ) -> Act {
+    async fn tell_runtime(&self, subject: &Subject, key: &Key, recent: &Overlay) -> Act {
         let known = {
             let world = self.index.world();
             let (sandbox, telling) = match (recent.sandboxes.get(key), world.sandboxes.get(key)) {
@@ -213,11 +206,7 @@ impl Reconciler<Kruise> {
                 (None, Some(known)) => ((**known).clone(), Telling::Again),
                 (None, None) => return Ok(Left::Nothing),
             };
-            let block = &sandbox.spec.block;
-            let template = block.template_ref.as_ref();
-            let template = template.and_then(|it| world.templates.get(&key.sibling(&it.name)));
-            let port =
-                inside::port(&sandbox.metadata.annotations, block.pod(template.map(Arc::as_ref)));
+            let port = port_of(&world, key, &sandbox);
             let ip = address(&sandbox).or_else(|| {
                 let pod = world.pod_of(&sandbox.metadata.uid())?;
                 pod.ips().first()?.parse().ok()
@@ -225,10 +214,7 @@ impl Reconciler<Kruise> {
             (sandbox, telling, port, ip)
         };
         let (sandbox, telling, port, ip) = known;
-        // A sandbox that was claimed before this note was invented has none; then it is told what the claim says now.
-        let request = InitRequest::noted(&sandbox.metadata.annotations).unwrap_or_else(|| {
-            InitRequest { env_vars: claim.spec.env_vars.clone(), ..Default::default() }
-        });
+        let request = InitRequest::noted(&sandbox.metadata.annotations).unwrap_or_default();
         let outcome = match (ip, port) {
             (Some(ip), Some(port)) => {
                 runtime::tell(ip, port, &request, telling).await.map_err(|error| error.line())
@@ -244,7 +230,6 @@ impl Reconciler<Kruise> {
         let others = sandbox.status.conditions.iter().filter(|it| it.kind != inside::CONDITION);
         let wanted = others.cloned().chain([told]).collect();
         let conditions = merge(&sandbox.status.conditions, wanted, self.clock.now());
-        debug_assert!(find(&conditions, inside::CONDITION).is_some());
         let patch = json!({
             "metadata": {"uid": sandbox.metadata.uid, "resourceVersion": sandbox.metadata.resource_version},
             "status": {"conditions": conditions},
@@ -325,17 +310,26 @@ fn cold_bodies(
     let member = <SandboxSet as family::Pool<Kruise>>::blueprint(world, set, &revision)?;
     let template = set.spec.block.template_ref.as_ref();
     let template = template.and_then(|it| world.templates.get(&pool.sibling(&it.name)));
-    let inside = claim.inside(&Pairs::new(), set.spec.block.pod(template.map(Arc::as_ref)));
+    let port = inside::port(&Pairs::new(), set.spec.block.pod(template.map(Arc::as_ref)));
     let body =
-        |name: &Key| cold::cold(member(name), claim, now, init_request(claim, inside).as_ref());
+        |name: &Key| cold::cold(member(name), claim, now, introduction(claim, port, None).as_ref());
     Some(names.iter().map(body).collect())
 }
 
-/// What the runtime inside will be told, with a token of its own that nobody can guess; nothing where there is none to tell.
-fn init_request(claim: &SandboxClaim, inside: Inside) -> Option<InitRequest> {
-    (inside == Inside::Runtime).then(|| InitRequest {
+/// What the runtime inside will be told, with a token of its own that nobody can guess; nothing where there is none to tell, or it is to be left alone.
+fn introduction(
+    claim: &SandboxClaim,
+    port: Option<u16>,
+    ip: Option<IpAddr>,
+) -> Option<Introduction> {
+    let port = port.filter(|_| !claim.spec.skip_init_runtime)?;
+    let request = InitRequest {
         env_vars: claim.spec.env_vars.clone(),
         access_token: uuid::Uuid::new_v4().to_string(),
+    };
+    Some(Introduction {
+        request,
+        url: ip.map(|ip| format!("http://{}", SocketAddr::new(ip, port))),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dialects::kruise::claim::Inside;
-use dialects::kruise::{Sandbox, SandboxClaim, SandboxSet, SandboxTemplate};
+use dialects::kruise::{Sandbox, SandboxClaim, SandboxSet, SandboxTemplate, keys, runtime};
 use dialects::meta::Pairs;
 use engine::backoff::Backoff;
 use engine::batch::{BatchView, ColdStart, Content, Source};
@@ -103,25 +103,26 @@ fn holdings(
     }
     held.into_iter()
         .filter(|(key, _)| !overlay.removed.contains(*key))
-        .map(|(key, sandbox)| {
+        .map(|(_, sandbox)| {
             let pod = world.pod_of(&sandbox.metadata.uid());
             let trouble = pod.and_then(|pod| pod.trouble());
-            claim.holding(sandbox, trouble, inside_of(world, claim, key, sandbox))
+            claim.holding(sandbox, trouble)
         })
         .collect()
 }
 
-/// What this sandbox needs before it is delivered.
-pub(super) fn inside_of(
-    world: &World<Kruise>,
-    claim: &SandboxClaim,
-    key: &Key,
-    sandbox: &Sandbox,
-) -> Inside {
+/// Where the runtime of this sandbox listens. What its set's template says in an annotation does not reach its sandboxes, so the set is asked too.
+pub(super) fn port_of(world: &World<Kruise>, key: &Key, sandbox: &Sandbox) -> Option<u16> {
     let block = &sandbox.spec.block;
-    let referenced =
-        block.template_ref.as_ref().and_then(|it| world.templates.get(&key.sibling(&it.name)));
-    claim.inside(&sandbox.metadata.annotations, block.pod(referenced.map(Arc::as_ref)))
+    let referenced = block.template_ref.as_ref();
+    let referenced = referenced.and_then(|it| world.templates.get(&key.sibling(&it.name)));
+    let own = block.pod(referenced.map(Arc::as_ref));
+    runtime::port(&sandbox.metadata.annotations, own).or_else(|| {
+        let set_key = key.sibling(sandbox.metadata.labels.get(keys::POOL)?);
+        let set = world.pools.get(&set_key)?;
+        let template = template_of(world, &set_key, set);
+        runtime::port(&Pairs::new(), set.spec.block.pod(template.map(Arc::as_ref)))
+    })
 }
 
 fn template_of<'a>(

@@ -87,8 +87,10 @@ impl SandboxClaim {
         }
     }
 
-    /// One of its sandboxes. `trouble` is what the sandbox's pod says; `inside` what this sandbox needs.
-    pub fn holding(&self, sandbox: &Sandbox, trouble: Option<Trouble>, inside: Inside) -> Holding {
+    /// One of its sandboxes. `trouble` is what the sandbox's pod says. Whether its runtime has to be told was noted when it was taken.
+    pub fn holding(&self, sandbox: &Sandbox, trouble: Option<Trouble>) -> Holding {
+        let noted = sandbox.metadata.annotations.contains_key(keys::INIT_RUNTIME_REQUEST);
+        let inside = if noted { Inside::Runtime } else { Inside::Silent };
         let claimed = sandbox.metadata.annotations.get(keys::CLAIM_TIMESTAMP);
         Holding {
             key: sandbox.metadata.key(),

@@ -49,6 +49,15 @@ fn listens(pod_spec: &Value) -> bool {
         .any(|port| port["containerPort"] == PORT)
 }
 
+/// What a claim notes about the runtime of a sandbox, with the write that takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// What the runtime is told.
+    pub request: InitRequest,
+    /// Where it listens, for whoever has the sandbox; not known before there is a pod.
+    pub url: Option<String>,
+}
+
 /// What a runtime is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

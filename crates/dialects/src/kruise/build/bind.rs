@@ -2,7 +2,7 @@
 
 use crate::kruise::claim_content::changed;
 use crate::kruise::keys;
-use crate::kruise::runtime::InitRequest;
+use crate::kruise::runtime::Introduction;
 use crate::kruise::types::{Sandbox, SandboxClaim};
 use crate::meta::Pairs;
 use engine::Precondition;
@@ -21,7 +21,7 @@ pub fn bind(
     precondition: &Precondition,
     claim: &SandboxClaim,
     at: Timestamp,
-    init: Option<&InitRequest>,
+    init: Option<&Introduction>,
 ) -> Result<Value, String> {
     let marks = Marks::of(claim, at, init);
     let mut spec = marks.times;
@@ -66,7 +66,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    pub fn of(claim: &SandboxClaim, at: Timestamp, init: Option<&InitRequest>) -> Self {
+    pub fn of(claim: &SandboxClaim, at: Timestamp, init: Option<&Introduction>) -> Self {
         let (spec, uid) = (&claim.spec, &claim.metadata.uid);
         // Ours come last: a user's key of the same name must not pass a sandbox off as somebody else's.
         let mut labels = spec.labels.clone();
@@ -86,8 +86,12 @@ impl Marks {
             annotations.insert(keys::UPDATED_IN_CLAIM.to_owned(), added.to_string());
         }
         if let Some(init) = init {
-            annotations.insert(keys::INIT_RUNTIME_REQUEST.to_owned(), json!(init).to_string());
-            annotations.insert(keys::RUNTIME_ACCESS_TOKEN.to_owned(), init.access_token.clone());
+            let request = &init.request;
+            annotations.insert(keys::INIT_RUNTIME_REQUEST.to_owned(), json!(request).to_string());
+            annotations.insert(keys::RUNTIME_ACCESS_TOKEN.to_owned(), request.access_token.clone());
+            if let Some(url) = &init.url {
+                annotations.insert(keys::RUNTIME_URL.to_owned(), url.clone());
+            }
         }
 
         let mut pod_labels = spec.labels.clone();

@@ -4,7 +4,7 @@ use super::bind::Marks;
 use crate::kruise::claim::URGENT;
 use crate::kruise::claim_content::changed;
 use crate::kruise::keys;
-use crate::kruise::runtime::InitRequest;
+use crate::kruise::runtime::Introduction;
 use crate::kruise::types::SandboxClaim;
 use crate::meta::Pairs;
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ pub fn cold(
     member: Value,
     claim: &SandboxClaim,
     at: Timestamp,
-    init: Option<&InitRequest>,
+    init: Option<&Introduction>,
 ) -> Result<Value, String> {
     let mut body = member;
     let marks = Marks::of(claim, at, init);
