@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use controllers::kinds::Kind;
 use dialects::x_k8s::types::EnvVar;
 use kube::ResourceExt;
-use kube::api::ListParams;
 use serde::Serialize;
 
 use super::connect::Server;
 use super::duration;
+use super::find::{self, Named, POOLS};
 use super::follow::{Verdict, follow};
-use super::objects::{self, Claim, Pool, Scope};
+use super::objects::{self, Claim, Scope, kruise};
+use super::pool::{self, PoolRow};
 use crate::cli::Global;
 use crate::exit::Error;
 use crate::output;
@@ -19,7 +21,7 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("source").required(true))]
 pub struct ClaimArgs {
-    /// Take a sandbox of this pool
+    /// Take a sandbox of this pool: a name, or KIND/NAME
     #[arg(long, group = "source", value_name = "NAME")]
     pool: Option<String>,
     /// Take a sandbox of any pool that keeps this template warm
@@ -60,9 +62,13 @@ struct Answer {
 /// Makes the claim and prints what came of it.
 pub async fn run(global: &Global, args: ClaimArgs) -> Result<(), Error> {
     let server = Server::connect(global).await?;
-    let pool = choose_pool(&server, args.pool.as_deref(), args.template.as_deref()).await?;
-    let mut claim = objects::new_claim(&pool, &args.env);
-    let what = match args.name {
+    let Source { kind, pool } =
+        choose_pool(&server, args.pool.as_deref(), args.template.as_deref()).await?;
+    let mut claim = match kind {
+        Kind::SandboxSet => kruise::new_claim(&pool, &args.env),
+        _ => objects::new_claim(&pool, &args.env),
+    };
+    let what = match args.name.clone() {
         Some(name) => format!("claim {}/{}", server.namespace, claim.metadata.name.insert(name)),
         None => {
             claim.metadata.generate_name = Some(format!("{pool}-"));
@@ -70,52 +76,85 @@ pub async fn run(global: &Global, args: ClaimArgs) -> Result<(), Error> {
         }
     };
     let asked = Instant::now();
-    let claim = server
-        .make_claim(&claim)
-        .await
-        .map_err(|e| server.explain(&what, "does the namespace exist? `kubectl get ns`", e))?;
-    let answer = Answer {
+    let refused = |e| server.explain(&what, "does the namespace exist? `kubectl get ns`", e);
+    let answer = |name: String| Answer {
         namespace: server.namespace.clone(),
-        name: claim.name_any(),
-        pool,
+        name,
+        pool: pool.clone(),
         ready: false,
         sandbox: None,
         pod_ips: Vec::new(),
         launch_type: None,
         took_ms: None,
     };
-    if !args.wait {
-        return output::answer(global.output, &answer, || {
-            format!(
-                "claim {0}/{1} made; `sandbank why claim/{1}` shows what comes of it",
-                answer.namespace, answer.name
-            )
-        });
+    if kind == Kind::SandboxSet {
+        let claim: kruise::Claim = server.make(Kind::KruiseClaim, &claim).await.map_err(refused)?;
+        let answer = answer(claim.name_any());
+        if !args.wait {
+            return made(global, &answer);
+        }
+        let end =
+            follow(&server, &server.set_claims(Scope::Namespace), claim, args.timeout).await?;
+        let took = asked.elapsed();
+        return match end.verdict {
+            Verdict::Ready => ready(global, with_set(&server, answer, &end.claim).await, took),
+            verdict => {
+                let because = kruise::claim_message(&end.claim).map(str::to_owned);
+                Err(not_ready(&answer, verdict, because, args.timeout))
+            }
+        };
     }
-    let end = follow(&server, claim, args.timeout).await?;
+    let claim = server.make_claim(&claim).await.map_err(refused)?;
+    let answer = answer(claim.name_any());
+    if !args.wait {
+        return made(global, &answer);
+    }
+    let end = follow(&server, &server.claims(Scope::Namespace), claim, args.timeout).await?;
     let took = asked.elapsed();
     match end.verdict {
-        Verdict::Ready => ready(global, &server, answer, &end.claim, took).await,
-        verdict => Err(not_ready(&answer, verdict, &end.claim, args.timeout)),
+        Verdict::Ready => ready(global, with_sandbox(&server, answer, &end.claim).await, took),
+        verdict => {
+            let because = objects::claim_ready(&end.claim).map(objects::because);
+            Err(not_ready(&answer, verdict, because, args.timeout))
+        }
     }
 }
 
-async fn ready(
-    global: &Global,
-    server: &Server,
-    mut answer: Answer,
-    claim: &Claim,
-    took: Duration,
-) -> Result<(), Error> {
-    answer.ready = true;
-    answer.took_ms = Some(took.as_secs_f64() * 1e3);
+fn made(global: &Global, answer: &Answer) -> Result<(), Error> {
+    output::answer(global.output, answer, || {
+        format!(
+            "claim {0}/{1} made; `sandbank why claim/{1}` shows what comes of it",
+            answer.namespace, answer.name
+        )
+    })
+}
+
+/// What the claim got. Asked after the clock stopped; without it the answer is only less talkative.
+async fn with_sandbox(server: &Server, mut answer: Answer, claim: &Claim) -> Answer {
     if let Some(bound) = objects::claim_sandbox(claim) {
         answer.sandbox = Some(bound.name.clone());
         answer.pod_ips.clone_from(&bound.pod_ips);
-        // Asked after the clock stopped; without it the answer is only less talkative.
         let sandbox = server.sandboxes(Scope::Namespace).get_opt(&bound.name).await.ok().flatten();
         answer.launch_type = sandbox.as_ref().and_then(objects::launch_type).cloned();
     }
+    answer
+}
+
+/// The same for a claim on a set.
+async fn with_set(server: &Server, mut answer: Answer, claim: &kruise::Claim) -> Answer {
+    let sandboxes = server.sandboxes_of(claim).await.unwrap_or_default();
+    if let Some(sandbox) = sandboxes.first() {
+        answer.sandbox = Some(sandbox.name_any());
+        let address = sandbox.status.as_ref().map(|status| status.sandbox_ip.clone());
+        answer.pod_ips = address.into_iter().filter(|address| !address.is_empty()).collect();
+        answer.launch_type = kruise::launch_type(claim, sandbox);
+    }
+    answer
+}
+
+fn ready(global: &Global, mut answer: Answer, took: Duration) -> Result<(), Error> {
+    answer.ready = true;
+    answer.took_ms = Some(took.as_secs_f64() * 1e3);
     output::answer(global.output, &answer, || {
         let sandbox = answer.sandbox.as_deref().unwrap_or("-");
         let ip = if answer.pod_ips.is_empty() { "-".into() } else { answer.pod_ips.join(",") };
@@ -130,9 +169,13 @@ async fn ready(
     })
 }
 
-fn not_ready(answer: &Answer, verdict: Verdict, claim: &Claim, patience: Duration) -> Error {
+fn not_ready(
+    answer: &Answer,
+    verdict: Verdict,
+    because: Option<String>,
+    patience: Duration,
+) -> Error {
     let name = &answer.name;
-    let because = objects::claim_ready(claim).map(objects::because);
     let because = because.unwrap_or_else(|| "no controller has looked at it yet".into());
     let (reason, next) = match verdict {
         Verdict::Gone => ("it was deleted".to_owned(), "claim again".to_owned()),
@@ -150,34 +193,46 @@ fn not_ready(answer: &Answer, verdict: Verdict, claim: &Claim, patience: Duratio
     Error::NotReady { what: format!("claim {}/{name}", answer.namespace), reason, next }
 }
 
+/// Where to claim from.
+#[derive(Debug, PartialEq, Eq)]
+struct Source {
+    kind: Kind,
+    pool: String,
+}
+
+impl Source {
+    fn of(row: &PoolRow) -> Self {
+        Source { kind: row.kind, pool: row.name.clone() }
+    }
+}
+
 /// The pool to claim from: the named one if it exists, or the fullest one of the template.
 async fn choose_pool(
     server: &Server,
     pool: Option<&str>,
     template: Option<&str>,
-) -> Result<String, Error> {
-    let pools = server
-        .pools(Scope::Namespace)
-        .list(&ListParams::default())
-        .await
-        .map_err(|e| server.explain("listing pools", "`sandbank crds` prints what to install", e))?
-        .items;
-    match (pool, template) {
-        (Some(pool), _) if pools.iter().any(|p| p.name_any() == pool) => Ok(pool.to_owned()),
-        (Some(pool), _) => Err(Error::not_found(
-            format!("pool {}/{pool}", server.namespace),
-            known_pools(&pools, &server.namespace),
-        )),
-        (None, template) => {
+) -> Result<Source, Error> {
+    let rows = pool::rows(server, Scope::Namespace).await?;
+    match pool {
+        Some(pool) => {
+            let named = Named::parse_among(pool, &POOLS)?;
+            the_named(&rows, &named)?.ok_or_else(|| {
+                Error::not_found(
+                    format!("pool {}/{}", server.namespace, named.name),
+                    known_pools(&rows, &server.namespace),
+                )
+            })
+        }
+        None => {
             let template = template.unwrap_or_default();
-            fullest(&pools, template).ok_or_else(|| {
+            fullest(&rows, template).ok_or_else(|| {
                 Error::refused(
                     format!("a claim of template {}/{template}", server.namespace),
                     "no pool keeps it warm",
                     format!(
                         "{}; make a SandboxWarmPool with sandboxTemplateRef.name: {template} \
                          (replicas: 0 for cold starts only)",
-                        known_pools(&pools, &server.namespace)
+                        known_pools(&rows, &server.namespace)
                     ),
                 )
             })
@@ -185,23 +240,40 @@ async fn choose_pool(
     }
 }
 
-/// The pool of `template` with the most sandboxes at hand; the first by name of several.
-fn fullest(pools: &[Pool], template: &str) -> Option<String> {
-    let ready = |pool: &Pool| pool.status.as_ref().map_or(0, |s| s.ready_replicas);
-    pools
+/// The pool of this name, if there is just one.
+fn the_named(rows: &[PoolRow], named: &Named) -> Result<Option<Source>, Error> {
+    let found: Vec<&PoolRow> = rows
         .iter()
-        .filter(|pool| pool.spec.sandbox_template_ref.name == template)
-        .max_by(|a, b| ready(a).cmp(&ready(b)).then(b.name_any().cmp(&a.name_any())))
-        .map(ResourceExt::name_any)
+        .filter(|row| row.name == named.name && named.kinds.contains(&row.kind))
+        .collect();
+    match found.as_slice() {
+        [] => Ok(None),
+        [row] => Ok(Some(Source::of(row))),
+        several => {
+            let kinds: Vec<Kind> = several.iter().map(|row| row.kind).collect();
+            Err(find::ambiguous(&named.name, &kinds))
+        }
+    }
 }
 
-fn known_pools(pools: &[Pool], namespace: &str) -> String {
-    if pools.is_empty() {
+/// The pool of `template` with the most sandboxes at hand; the first by name of several.
+fn fullest(rows: &[PoolRow], template: &str) -> Option<Source> {
+    rows.iter()
+        .filter(|row| row.template.as_deref() == Some(template))
+        .max_by(|a, b| a.ready.cmp(&b.ready).then(b.name.cmp(&a.name)))
+        .map(Source::of)
+}
+
+fn known_pools(rows: &[PoolRow], namespace: &str) -> String {
+    if rows.is_empty() {
         return format!("namespace {namespace} has no pools; `sandbank pool ls -A` lists all");
     }
-    let named: Vec<String> = pools
+    let named: Vec<String> = rows
         .iter()
-        .map(|p| format!("{} (template {})", p.name_any(), p.spec.sandbox_template_ref.name))
+        .map(|row| match &row.template {
+            Some(template) => format!("{} (template {template})", row.name),
+            None => row.name.clone(),
+        })
         .collect();
     format!("namespace {namespace} has the pools {}", named.join(", "))
 }
@@ -219,21 +291,47 @@ fn parse_env(text: &str) -> Result<EnvVar, String> {
 mod tests {
     use super::*;
 
-    fn pool(name: &str, template: &str, ready: u32) -> Pool {
-        serde_json::from_value(serde_json::json!({
-            "metadata": {"name": name},
-            "spec": {"sandboxTemplateRef": {"name": template}},
-            "status": {"readyReplicas": ready},
-        }))
-        .unwrap()
+    fn row(name: &str, kind: Kind, template: &str, ready: u32) -> PoolRow {
+        PoolRow {
+            namespace: "default".into(),
+            name: name.into(),
+            kind,
+            template: Some(template.to_owned()).filter(|name| !name.is_empty()),
+            strategy: String::new(),
+            desired: ready,
+            current: ready,
+            ready,
+            updated: ready,
+            state: String::new(),
+            age: String::new(),
+        }
     }
 
     #[test]
     fn a_template_is_claimed_from_its_fullest_pool() {
-        let pools =
-            [pool("b", "t", 2), pool("a", "t", 2), pool("c", "t", 1), pool("d", "other", 9)];
-        assert_eq!(fullest(&pools, "t").as_deref(), Some("a"));
-        assert_eq!(fullest(&pools, "missing"), None);
+        let rows = [
+            row("b", Kind::Pool, "t", 2),
+            row("a", Kind::Pool, "t", 2),
+            row("c", Kind::Pool, "t", 1),
+            row("d", Kind::Pool, "other", 9),
+            row("e", Kind::SandboxSet, "", 9),
+        ];
+        assert_eq!(fullest(&rows, "t"), Some(Source { kind: Kind::Pool, pool: "a".into() }));
+        assert_eq!(fullest(&rows, "missing"), None);
+    }
+
+    #[test]
+    fn a_pool_is_found_in_either_family_and_never_guessed() {
+        let rows = [
+            row("a", Kind::Pool, "t", 1),
+            row("a", Kind::SandboxSet, "", 1),
+            row("b", Kind::SandboxSet, "", 1),
+        ];
+        let named = |text| the_named(&rows, &Named::parse_among(text, &POOLS).unwrap());
+        assert_eq!(named("b").unwrap().unwrap().kind, Kind::SandboxSet);
+        assert_eq!(named("sbs/a").unwrap().unwrap().kind, Kind::SandboxSet);
+        assert!(named("c").unwrap().is_none());
+        assert!(named("a").unwrap_err().to_string().contains("sandboxsets.agents.kruise.io/a"));
     }
 
     #[test]

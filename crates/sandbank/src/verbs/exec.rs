@@ -2,14 +2,17 @@
 
 use std::process::ExitCode;
 
+use controllers::kinds::Kind;
 use dialects::x_k8s::types::OperatingMode;
 use futures::SinkExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use kube::ResourceExt;
 use kube::api::{AttachParams, AttachedProcess, TerminalSize};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::connect::Server;
-use super::objects::{self, Scope};
+use super::find::{self, CLAIMS, Named, SANDBOXES};
+use super::objects::{self, Scope, kruise};
 use super::terminal::{self, RawTerminal};
 use crate::cli::Global;
 use crate::exit::{Error, Exit};
@@ -153,7 +156,7 @@ fn exit_code(status: &Status) -> Option<u8> {
     Some(u8::try_from(code & 0xff).ok().filter(|low| *low != 0).unwrap_or(Exit::Failed as u8))
 }
 
-/// The pod behind a name. A bare name is a claim first, then a sandbox, then a pod.
+/// The pod behind a name. A bare name is a claim first, then a sandbox.
 async fn find_pod(server: &Server, target: &str) -> Result<String, Error> {
     let missing = |kind: &str, name: &str| {
         Error::not_found(
@@ -161,73 +164,122 @@ async fn find_pod(server: &Server, target: &str) -> Result<String, Error> {
             "`kubectl get sandboxclaims,sandboxes` lists claims and sandboxes",
         )
     };
-    match target.split_once('/') {
-        Some(("claim" | "sandboxclaim", name)) => {
-            pod_of_claim(server, name).await?.ok_or_else(|| missing("claim", name))
+    if !target.contains('/') {
+        for kinds in [CLAIMS, SANDBOXES] {
+            let named = Named { kinds: kinds.to_vec(), name: target.to_owned() };
+            if let Some(kind) = server.find(&named).await? {
+                return pod_of(server, kind, target).await;
+            }
         }
-        Some(("sandbox", name)) => {
-            pod_of_sandbox(server, name).await?.ok_or_else(|| missing("sandbox", name))
-        }
-        Some(("pod", name)) => Ok(name.to_owned()),
-        Some((kind, _)) => Err(Error::usage(
-            format!("there is no exec in a {kind:?}"),
-            "name a claim/NAME, a sandbox/NAME or a pod/NAME",
-        )),
+        return Err(missing("claim or sandbox", target));
+    }
+    let [claims, sandboxes] = [CLAIMS, SANDBOXES];
+    let possible = [claims[0], claims[1], sandboxes[0], sandboxes[1], Kind::Pod];
+    let named = Named::parse_among(target, &possible)?;
+    if named.kinds == [Kind::Pod] {
+        return Ok(named.name);
+    }
+    match server.find(&named).await? {
+        Some(kind) => pod_of(server, kind, &named.name).await,
         None => {
-            if let Some(pod) = pod_of_claim(server, target).await? {
-                return Ok(pod);
-            }
-            if let Some(pod) = pod_of_sandbox(server, target).await? {
-                return Ok(pod);
-            }
-            Err(missing("claim or sandbox", target))
+            let word = if named.kinds.iter().any(|kind| CLAIMS.contains(kind)) {
+                "claim"
+            } else {
+                "sandbox"
+            };
+            Err(missing(word, &named.name))
         }
     }
 }
 
-async fn pod_of_claim(server: &Server, name: &str) -> Result<Option<String>, Error> {
+async fn pod_of(server: &Server, kind: Kind, name: &str) -> Result<String, Error> {
+    match kind {
+        Kind::Claim => pod_of_claim(server, name).await,
+        Kind::KruiseClaim => pod_of_set_claim(server, name).await,
+        Kind::Sandbox => {
+            let what = format!("sandbox {}/{name}", server.namespace);
+            let sandbox = server.sandboxes(Scope::Namespace).get(name).await;
+            running_pod(server, &sandbox.map_err(|e| server.explain(&what, "", e))?)
+        }
+        Kind::KruiseSandbox => {
+            let what = format!("sandbox {}/{name}", server.namespace);
+            let sandbox = server.set_sandboxes(Scope::Namespace).get(name).await;
+            running_pod_of_set(server, &sandbox.map_err(|e| server.explain(&what, "", e))?)
+        }
+        _ => Ok(name.to_owned()),
+    }
+}
+
+async fn pod_of_claim(server: &Server, name: &str) -> Result<String, Error> {
     let what = format!("claim {}/{name}", server.namespace);
-    let claim = server
-        .claims(Scope::Namespace)
-        .get_opt(name)
-        .await
-        .map_err(|e| server.explain(&what, "", e))?;
-    let Some(claim) = claim else { return Ok(None) };
+    let explain = |e| server.explain(&what, "", e);
+    let claim = server.claims(Scope::Namespace).get(name).await.map_err(explain)?;
     let Some(bound) = objects::claim_sandbox(&claim) else {
         let because = objects::claim_ready(&claim).map(objects::because);
-        return Err(Error::NotReady {
-            what,
-            reason: because.unwrap_or_else(|| "it has no sandbox yet".into()),
-            next: format!("`sandbank why claim/{name}` explains"),
-        });
+        return Err(not_ready(&what, name, because));
     };
-    match pod_of_sandbox(server, &bound.name).await? {
-        Some(pod) => Ok(Some(pod)),
-        None => Err(Error::NotReady {
-            what,
-            reason: format!("its sandbox {} is gone", bound.name),
-            next: format!("`sandbank why claim/{name}` explains"),
-        }),
+    let sandbox = server.sandboxes(Scope::Namespace).get_opt(&bound.name).await;
+    match sandbox.map_err(explain)? {
+        Some(sandbox) => running_pod(server, &sandbox),
+        None => Err(not_ready(&what, name, Some(format!("its sandbox {} is gone", bound.name)))),
     }
 }
 
-async fn pod_of_sandbox(server: &Server, name: &str) -> Result<Option<String>, Error> {
-    let what = format!("sandbox {}/{name}", server.namespace);
-    let sandbox = server.sandboxes(Scope::Namespace).get_opt(name).await;
-    let sandbox = sandbox.map_err(|e| server.explain(&what, "", e))?;
-    let Some(sandbox) = sandbox else { return Ok(None) };
+/// A claim of this family may have several sandboxes; then one has to be named.
+async fn pod_of_set_claim(server: &Server, name: &str) -> Result<String, Error> {
+    let what = format!("claim {}/{name}", server.namespace);
+    let explain = |e| server.explain(&what, "", e);
+    let claim = server.set_claims(Scope::Namespace).get(name).await.map_err(explain)?;
+    let sandboxes = server.sandboxes_of(&claim).await.map_err(explain)?;
+    match sandboxes.as_slice() {
+        [] => Err(not_ready(&what, name, kruise::claim_message(&claim).map(str::to_owned))),
+        [sandbox] => running_pod_of_set(server, sandbox),
+        several => {
+            let names: Vec<String> =
+                several.iter().map(|sandbox| format!("sbx/{}", sandbox.name_any())).collect();
+            Err(Error::usage(
+                format!("{what} has {} sandboxes", several.len()),
+                format!("name one of them: {}", names.join(", ")),
+            ))
+        }
+    }
+}
+
+/// The pod of a sandbox that has one.
+fn running_pod(server: &Server, sandbox: &objects::Sandbox) -> Result<String, Error> {
     if sandbox.spec.operating_mode == Some(OperatingMode::Suspended) {
         let resume = r#"{"spec":{"operatingMode":"Running"}}"#;
-        return Err(Error::NotReady {
-            what,
-            reason: "it is suspended and has no pod".into(),
-            next: format!(
-                "`kubectl patch sandbox {name} -n {} --type=merge -p '{resume}'` resumes it",
-                server.namespace
-            ),
-        });
+        return Err(stopped(server, Kind::Sandbox, &sandbox.name_any(), "suspended", resume));
     }
-    Ok(Some(objects::pod_of(&sandbox)))
+    Ok(objects::pod_of(sandbox))
+}
+
+/// The same in a family whose pods have the names of their sandboxes.
+fn running_pod_of_set(server: &Server, sandbox: &kruise::Sandbox) -> Result<String, Error> {
+    if sandbox.spec.paused {
+        let resume = r#"{"spec":{"paused":false}}"#;
+        return Err(stopped(server, Kind::KruiseSandbox, &sandbox.name_any(), "paused", resume));
+    }
+    Ok(sandbox.name_any())
+}
+
+fn stopped(server: &Server, kind: Kind, name: &str, word: &str, resume: &str) -> Error {
+    let (namespace, kind) = (&server.namespace, find::exact(kind));
+    Error::NotReady {
+        what: format!("sandbox {namespace}/{name}"),
+        reason: format!("it is {word} and has no pod"),
+        next: format!(
+            "`kubectl patch {kind} {name} -n {namespace} --type=merge -p '{resume}'` resumes it"
+        ),
+    }
+}
+
+fn not_ready(what: &str, name: &str, because: Option<String>) -> Error {
+    Error::NotReady {
+        what: what.to_owned(),
+        reason: because.unwrap_or_else(|| "it has no sandbox yet".into()),
+        next: format!("`sandbank why claim/{name}` explains"),
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod connect;
 pub mod crds;
 mod duration;
 pub mod exec;
+mod find;
 mod follow;
 pub mod image;
 mod objects;

@@ -1,14 +1,13 @@
 //! `sandbank pool ls`: the warm pools and how full they are.
 
+use controllers::kinds::Kind;
 use dialects::condition::Condition;
-use dialects::x_k8s::types::UpdateStrategyType;
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::ListParams;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::connect::Server;
-use super::objects::{self, Pool, Scope};
+use super::objects::{self, Pool, Scope, kruise, list_served};
 use crate::cli::Global;
 use crate::exit::Error;
 use crate::output;
@@ -37,10 +36,14 @@ pub struct PoolRow {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The template it keeps warm.
-    pub template: String,
+    /// Its kind.
+    #[serde(serialize_with = "name_of_kind")]
+    pub kind: Kind,
+    /// The template it keeps warm; nothing if it is its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// How it follows template changes.
-    pub strategy: UpdateStrategyType,
+    pub strategy: String,
     /// How many it shall have.
     pub desired: u32,
     /// How many it has.
@@ -75,30 +78,61 @@ pub async fn run(global: &Global, verb: PoolVerb) -> Result<(), Error> {
     })
 }
 
-/// The pools, by namespace and name.
+fn name_of_kind<S: Serializer>(kind: &Kind, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(kind.name())
+}
+
+/// The pools of all families, by namespace and name.
 pub async fn rows(server: &Server, scope: Scope) -> Result<Vec<PoolRow>, Error> {
-    let pools = server.pools(scope).list(&ListParams::default()).await.map_err(|e| {
-        server.explain("listing pools", "`sandbank crds` prints what to install", e)
-    })?;
+    let (pools, sets) = (server.pools(scope), server.sets(scope));
+    let listed = tokio::try_join!(list_served(&pools), list_served(&sets));
+    let next = "`sandbank crds` prints what to install";
+    let (pools, sets) = listed.map_err(|e| server.explain("listing pools", next, e))?;
+    if pools.is_none() && sets.is_none() {
+        return Err(Error::not_found("the definition of any kind of pool", next));
+    }
     let now = Timestamp::now();
-    let mut rows: Vec<PoolRow> = pools.items.iter().map(|pool| row(pool, now)).collect();
-    rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    let (pools, sets) = (pools.unwrap_or_default(), sets.unwrap_or_default());
+    let mut rows: Vec<PoolRow> = pools.iter().map(|pool| row(pool, now)).collect();
+    rows.extend(sets.iter().map(|set| row_of_set(set, now)));
+    rows.sort_by(|a, b| (&a.namespace, &a.name, a.kind).cmp(&(&b.namespace, &b.name, b.kind)));
     Ok(rows)
 }
 
 fn row(pool: &Pool, now: Timestamp) -> PoolRow {
     let status = pool.status.clone().unwrap_or_default();
+    let strategy =
+        pool.spec.update_strategy.as_ref().and_then(|said| said.kind).unwrap_or_default();
     PoolRow {
         namespace: pool.namespace().unwrap_or_default(),
         name: pool.name_any(),
-        template: pool.spec.sandbox_template_ref.name.clone(),
-        strategy: pool.spec.update_strategy.as_ref().and_then(|s| s.kind).unwrap_or_default(),
+        kind: Kind::Pool,
+        template: Some(pool.spec.sandbox_template_ref.name.clone()),
+        strategy: format!("{strategy:?}"),
         desired: pool.spec.replicas.unwrap_or(1),
         current: status.replicas,
         ready: status.ready_replicas,
         updated: status.updated_replicas,
         state: state(&status.conditions),
         age: objects::age(&pool.metadata, now),
+    }
+}
+
+fn row_of_set(set: &kruise::Set, now: Timestamp) -> PoolRow {
+    let status = set.status.clone().unwrap_or_default();
+    PoolRow {
+        namespace: set.namespace().unwrap_or_default(),
+        name: set.name_any(),
+        kind: Kind::SandboxSet,
+        template: set.spec.block.template_ref.as_ref().map(|named| named.name.clone()),
+        // The only one that sets have.
+        strategy: "RollingUpdate".to_owned(),
+        desired: set.spec.replicas,
+        current: status.replicas,
+        ready: status.available_replicas,
+        updated: status.updated_replicas,
+        state: state(&status.conditions),
+        age: objects::age(&set.metadata, now),
     }
 }
 
@@ -112,7 +146,8 @@ fn state(conditions: &[Condition]) -> String {
 /// The table of pools.
 pub fn table(rows: &[PoolRow], scope: Scope) -> Table {
     let mut titles = vec![
-        "NAME", "TEMPLATE", "STRATEGY", "READY", "UPDATED", "CURRENT", "DESIRED", "STATE", "AGE",
+        "NAME", "KIND", "TEMPLATE", "STRATEGY", "READY", "UPDATED", "CURRENT", "DESIRED", "STATE",
+        "AGE",
     ];
     if scope == Scope::Everywhere {
         titles.insert(0, "NAMESPACE");
@@ -122,8 +157,9 @@ pub fn table(rows: &[PoolRow], scope: Scope) -> Table {
         let namespace = (scope == Scope::Everywhere).then(|| row.namespace.clone());
         table.row(namespace.into_iter().chain([
             row.name.clone(),
-            row.template.clone(),
-            format!("{:?}", row.strategy),
+            row.kind.name().to_owned(),
+            row.template.clone().unwrap_or_else(|| "(its own)".to_owned()),
+            row.strategy.clone(),
             row.ready.to_string(),
             row.updated.to_string(),
             row.current.to_string(),
@@ -153,8 +189,8 @@ mod tests {
         let rows = [row(&bare, Timestamp::UNIX_EPOCH)];
         assert_eq!(
             table(&rows, Scope::Namespace).render(),
-            "NAME   TEMPLATE   STRATEGY      READY   UPDATED   CURRENT   DESIRED   STATE   AGE\n\
-             p      t          OnReplenish   0       0         0         1                 <unknown>"
+            "NAME   KIND              TEMPLATE   STRATEGY      READY   UPDATED   CURRENT   DESIRED   STATE   AGE\n\
+             p      SandboxWarmPool   t          OnReplenish   0       0         0         1                 <unknown>"
         );
     }
 
@@ -171,5 +207,19 @@ mod tests {
         let row = row(&rolling, Timestamp::UNIX_EPOCH);
         assert_eq!((row.ready, row.current, row.desired), (3, 4, 3));
         assert_eq!(row.state, "Filled,RollingOut");
+    }
+
+    #[test]
+    fn a_set_is_a_pool_that_is_its_own_template() {
+        let set = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "s", "namespace": "default"},
+            "spec": {"replicas": 3, "template": {"spec": {"containers": []}}},
+            "status": {"replicas": 3, "availableReplicas": 2},
+        }))
+        .unwrap();
+        let row = row_of_set(&set, Timestamp::UNIX_EPOCH);
+        assert_eq!((row.ready, row.current, row.desired), (2, 3, 3));
+        let json = serde_json::to_value(&row).unwrap();
+        assert_eq!((&json["kind"], json.get("template")), (&"SandboxSet".into(), None));
     }
 }

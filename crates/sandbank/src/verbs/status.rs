@@ -7,7 +7,7 @@ use kube::{Api, ResourceExt};
 use serde::Serialize;
 
 use super::connect::Server;
-use super::objects::{self, Scope};
+use super::objects::{self, Scope, kruise, list_served};
 use super::pool::{self, PoolRow};
 use crate::cli::Global;
 use crate::exit::Error;
@@ -57,23 +57,41 @@ pub async fn run(global: &Global) -> Result<(), Error> {
     let nodes: Api<Node> = Api::all(server.client.clone());
     let (all_claims, all_sandboxes) =
         (server.claims(Scope::Everywhere), server.sandboxes(Scope::Everywhere));
+    let (set_claims, set_sandboxes) =
+        (server.set_claims(Scope::Everywhere), server.set_sandboxes(Scope::Everywhere));
     // The version first: it needs no rights and tells best that there is no server.
     let version = server.client.apiserver_version().await;
     let version = version.map_err(|e| server.explain("the server's version", "", e))?.git_version;
     let listing = tokio::try_join!(
-        all_claims.list(&everything),
-        all_sandboxes.list(&everything),
+        list_served(&all_claims),
+        list_served(&all_sandboxes),
+        list_served(&set_claims),
+        list_served(&set_sandboxes),
         nodes.list(&everything)
     );
-    let (claims, sandboxes, nodes) = listing.map_err(|e| {
+    let (claims, sandboxes, set_claims, set_sandboxes, nodes) = listing.map_err(|e| {
         server.explain("listing sandboxes", "`sandbank crds` prints what to install", e)
     })?;
+    let mut all_claims = Claims::default();
+    for claim in claims.unwrap_or_default() {
+        all_claims.count(objects::claim_ready(&claim).is_some_and(Condition::is_true));
+    }
+    for claim in set_claims.unwrap_or_default() {
+        all_claims.count(kruise::claim_is_served(&claim) == Some(true));
+    }
+    let mut all = Sandboxes::default();
+    for sandbox in sandboxes.unwrap_or_default() {
+        all.count(objects::sandbox_is_claimed(&sandbox), objects::sandbox_is_ready(&sandbox));
+    }
+    for sandbox in set_sandboxes.unwrap_or_default() {
+        all.count(kruise::sandbox_is_claimed(&sandbox), kruise::sandbox_is_ready(&sandbox));
+    }
     let status = Status {
         version,
         kubeconfig: server.kubeconfig.display().to_string(),
         nodes: nodes.items.iter().map(node_row).collect(),
-        claims: count_claims(&claims.items),
-        sandboxes: count_sandboxes(&sandboxes.items),
+        claims: all_claims,
+        sandboxes: all,
         pools: pool::rows(&server, Scope::Everywhere).await?,
         server: server.address,
     };
@@ -121,24 +139,24 @@ fn node_row(node: &Node) -> NodeRow {
     }
 }
 
-fn count_claims(claims: &[objects::Claim]) -> Claims {
-    let ready = claims
-        .iter()
-        .filter(|claim| objects::claim_ready(claim).is_some_and(Condition::is_true))
-        .count();
-    Claims { ready, waiting: claims.len() - ready }
-}
-
-fn count_sandboxes(sandboxes: &[objects::Sandbox]) -> Sandboxes {
-    let mut counts = Sandboxes::default();
-    for sandbox in sandboxes {
-        match (objects::sandbox_is_claimed(sandbox), objects::sandbox_is_ready(sandbox)) {
-            (true, _) => counts.claimed += 1,
-            (false, true) => counts.warm += 1,
-            (false, false) => counts.starting += 1,
+impl Claims {
+    fn count(&mut self, ready: bool) {
+        if ready {
+            self.ready += 1;
+        } else {
+            self.waiting += 1;
         }
     }
-    counts
+}
+
+impl Sandboxes {
+    fn count(&mut self, claimed: bool, ready: bool) {
+        match (claimed, ready) {
+            (true, _) => self.claimed += 1,
+            (false, true) => self.warm += 1,
+            (false, false) => self.starting += 1,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -163,6 +181,10 @@ mod tests {
             sandbox("SandboxWarmPool", "True"),
             sandbox("SandboxWarmPool", "False"),
         ];
-        assert_eq!(count_sandboxes(&all), Sandboxes { claimed: 2, warm: 1, starting: 1 });
+        let mut counts = Sandboxes::default();
+        for sandbox in &all {
+            counts.count(objects::sandbox_is_claimed(sandbox), objects::sandbox_is_ready(sandbox));
+        }
+        assert_eq!(counts, Sandboxes { claimed: 2, warm: 1, starting: 1 });
     }
 }

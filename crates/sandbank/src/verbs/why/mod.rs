@@ -6,7 +6,6 @@
 mod events;
 mod render;
 
-use controllers::kinds::Kind;
 use controllers::why::{Link, Standing, WhyError};
 use engine::Key;
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use serde::Serialize;
 
 use self::events::Warnings;
 use super::connect::Server;
+use super::find::{self, Named};
 use crate::cli::Global;
 use crate::exit::Error;
 use crate::output;
@@ -22,15 +22,8 @@ use crate::output;
 #[derive(Debug, clap::Args)]
 pub struct WhyArgs {
     /// claim/NAME, pool/NAME, template/NAME, sandbox/NAME or pod/NAME
-    #[arg(value_name = "KIND/NAME", value_parser = parse_subject)]
-    subject: Subject,
-}
-
-/// What is asked about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Subject {
-    kind: Kind,
-    name: String,
+    #[arg(value_name = "KIND/NAME", value_parser = Named::parse)]
+    subject: Named,
 }
 
 /// The answer.
@@ -46,8 +39,11 @@ struct Answer {
 /// Prints the chain. That something is wrong is the answer here, and no failure of the verb.
 pub async fn run(global: &Global, args: WhyArgs) -> Result<(), Error> {
     let server = Server::connect(global).await?;
-    let Subject { kind, name } = args.subject;
-    let key = Key::new(&server.namespace, &name);
+    let asked = args.subject;
+    // What does not exist is asked for in vain as the first of what it may be.
+    let found = server.find(&asked).await?.or(asked.kinds.first().copied());
+    let kind = found.ok_or_else(|| Error::usage("nothing was asked about", find::FORMS))?;
+    let key = Key::new(&server.namespace, &asked.name);
     let now = Timestamp::now();
     let options = dialects::x_k8s::Options::default();
     let chain = controllers::why::why(&server.client, kind, &key, &options, now).await;
@@ -57,7 +53,7 @@ pub async fn run(global: &Global, args: WhyArgs) -> Result<(), Error> {
             "`sandbank crds` prints what to install",
             source,
         ),
-        e @ WhyError::Kind(_) => Error::usage(e.to_string(), KINDS),
+        e @ WhyError::Kind(_) => Error::usage(e.to_string(), find::FORMS),
     })?;
     if chain.standing == Standing::Missing {
         let next = format!("`kubectl get {} -A` lists what there is", kind.plural());
@@ -67,37 +63,4 @@ pub async fn run(global: &Global, args: WhyArgs) -> Result<(), Error> {
     let comes_down_to = render::object(chain.root_cause());
     let answer = Answer { chain, comes_down_to, warnings };
     output::answer(global.output, &answer, || render::chain(&answer.chain, &answer.warnings, now))
-}
-
-const KINDS: &str = "write claim/NAME, pool/NAME, template/NAME, sandbox/NAME or pod/NAME";
-
-/// Reads `claim/a`; a kind may be written as kubectl knows it too.
-fn parse_subject(text: &str) -> Result<Subject, String> {
-    let Some((kind, name)) = text.split_once('/').filter(|(_, name)| !name.is_empty()) else {
-        return Err(KINDS.into());
-    };
-    let kind = match kind.to_ascii_lowercase().as_str() {
-        "claim" | "sandboxclaim" | "sandboxclaims" => Kind::Claim,
-        "pool" | "swp" | "sandboxwarmpool" | "sandboxwarmpools" => Kind::Pool,
-        "template" | "sandboxtemplate" | "sandboxtemplates" => Kind::Template,
-        "sandbox" | "sandboxes" => Kind::Sandbox,
-        "pod" | "pods" | "po" => Kind::Pod,
-        _ => return Err(KINDS.into()),
-    };
-    Ok(Subject { kind, name: name.into() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kinds_may_be_written_as_kubectl_knows_them() {
-        let read = |text| parse_subject(text).map(|s| (s.kind, s.name));
-        assert_eq!(read("claim/a"), Ok((Kind::Claim, "a".into())));
-        assert_eq!(read("SandboxWarmPool/b"), Ok((Kind::Pool, "b".into())));
-        for bad in ["claim", "claim/", "/a", "node/a"] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-    }
 }

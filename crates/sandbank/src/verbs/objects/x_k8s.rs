@@ -1,4 +1,4 @@
-//! The objects the command line shows: their specs and statuses are those of the dialect, their metadata kube's.
+//! Objects of `agents.x-k8s.io` and its extensions.
 
 use controllers::kinds::Kind;
 use dialects::condition::{self, Condition};
@@ -7,13 +7,12 @@ use dialects::x_k8s::types::{
     ClaimedSandbox, EnvVar, SandboxClaimSpec, SandboxClaimStatus, SandboxSpec, SandboxStatus,
     SandboxWarmPoolSpec, SandboxWarmPoolStatus,
 };
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Object, ObjectMeta};
+use kube::core::{DynamicObject, Object, ObjectMeta};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::connect::Server;
+use super::{Scope, resource};
+use crate::verbs::connect::Server;
 
 /// A request for a sandbox.
 pub type Claim = Object<SandboxClaimSpec, SandboxClaimStatus>;
@@ -43,15 +42,6 @@ pub fn claim_sandbox(claim: &Claim) -> Option<&ClaimedSandbox> {
     Some(&claim.status.as_ref()?.sandbox).filter(|sandbox| !sandbox.name.is_empty())
 }
 
-/// `Reason: message`, or what of it there is.
-pub fn because(condition: &Condition) -> String {
-    match (condition.reason.as_str(), condition.message.as_str()) {
-        ("", message) => message.to_owned(),
-        (reason, "") => reason.to_owned(),
-        (reason, message) => format!("{reason}: {message}"),
-    }
-}
-
 /// Whether a sandbox can be used now.
 pub fn sandbox_is_ready(sandbox: &Sandbox) -> bool {
     let conditions = sandbox.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
@@ -74,38 +64,6 @@ pub fn pod_of(sandbox: &Sandbox) -> String {
     sandbox.annotations().get(keys::POD_NAME).cloned().unwrap_or_else(|| sandbox.name_any())
 }
 
-/// How long ago an object was made, as kubectl's AGE column says it.
-pub fn age(meta: &ObjectMeta, now: Timestamp) -> String {
-    match &meta.creation_timestamp {
-        Some(time) => super::duration::short(now.duration_since(time.0)),
-        None => "<unknown>".into(),
-    }
-}
-
-/// `namespace/name`.
-pub fn full_name(meta: &ObjectMeta) -> String {
-    let name = meta.name.as_deref().unwrap_or_default();
-    match &meta.namespace {
-        Some(namespace) => format!("{namespace}/{name}"),
-        None => name.to_owned(),
-    }
-}
-
-/// How a kind is addressed.
-fn resource(kind: Kind) -> ApiResource {
-    let gvk = GroupVersionKind::gvk(kind.group(), kind.version(), kind.name());
-    ApiResource::from_gvk_with_plural(&gvk, kind.plural())
-}
-
-/// Which namespaces a listing covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The one of the flag or the kubeconfig.
-    Namespace,
-    /// All.
-    Everywhere,
-}
-
 impl Server {
     /// Claims.
     pub fn claims(&self, scope: Scope) -> Api<Claim> {
@@ -114,12 +72,7 @@ impl Server {
 
     /// Makes a claim in the namespace.
     pub async fn make_claim(&self, claim: &DynamicObject) -> Result<Claim, kube::Error> {
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &self.namespace, &resource(Kind::Claim));
-        let made = api.create(&kube::api::PostParams::default(), claim).await?;
-        // The way from the answer's JSON to a typed claim; nothing is cloned but a few fields.
-        let json = serde_json::to_value(made).map_err(kube::Error::SerdeError)?;
-        serde_json::from_value(json).map_err(kube::Error::SerdeError)
+        self.make(Kind::Claim, claim).await
     }
 
     /// Pools.
@@ -130,25 +83,6 @@ impl Server {
     /// Sandboxes.
     pub fn sandboxes(&self, scope: Scope) -> Api<Sandbox> {
         self.api(Kind::Sandbox, scope)
-    }
-
-    /// The pods of the namespace.
-    pub fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
-    fn api<P, U>(&self, kind: Kind, scope: Scope) -> Api<Object<P, U>>
-    where
-        P: Clone,
-        U: Clone,
-    {
-        let resource = resource(kind);
-        match scope {
-            Scope::Namespace => {
-                Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
-            }
-            Scope::Everywhere => Api::all_with(self.client.clone(), &resource),
-        }
     }
 }
 
