@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use controllers::lease::LeaseOptions;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Error as ApiError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +45,7 @@ pub async fn run(global: &Global, args: ControllerArgs) -> Result<(), Error> {
 
     let mut options = controllers::Options::default();
     if !args.no_leader_election {
+        make_namespace(&server, &args.lease_namespace).await?;
         let mut lease = LeaseOptions::new(&args.lease_namespace, &identity());
         lease.term = std::time::Duration::from_secs(args.lease_seconds);
         options.election = Some(lease);
@@ -68,6 +72,30 @@ pub async fn run(global: &Global, args: ControllerArgs) -> Result<(), Error> {
     };
     ended.context("the controllers stopped")?;
     Ok(())
+}
+
+/// The lease needs a namespace. An installed controller has one; beside a fresh server nobody has made it yet, and without it the
+/// election would wait for ever.
+async fn make_namespace(server: &Server, name: &str) -> Result<(), Error> {
+    let what = format!("making namespace {name} for the leader election lease");
+    let next = format!("`kubectl create namespace {name}`, or name another with --lease-namespace");
+    let namespaces: Api<Namespace> = Api::all(server.client.clone());
+    match namespaces.get_opt(name).await {
+        Ok(Some(_)) => return Ok(()),
+        Ok(None) => {}
+        // Who may write the lease need not be allowed to look at its namespace.
+        Err(ApiError::Api(status)) if status.code == 403 => return Ok(()),
+        Err(e) => return Err(server.explain(&what, &next, e)),
+    }
+    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+    let namespace = Namespace { metadata, ..Namespace::default() };
+    match namespaces.create(&PostParams::default(), &namespace).await {
+        Ok(_) => Ok(()),
+        // Another replica was faster.
+        Err(ApiError::Api(status)) if status.code == 409 => Ok(()),
+        Err(ApiError::Api(status)) => Err(Error::refused(what, status.message, next)),
+        Err(e) => Err(server.explain(&what, &next, e)),
+    }
 }
 
 /// Serves health and metrics where that was asked for. Ends only if it can't.

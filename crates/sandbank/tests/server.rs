@@ -136,6 +136,13 @@ fn a_claim_is_made_explained_and_given_back() {
     assert_eq!(counts["claims"]["ready"], 1, "{counts}");
     assert_eq!(counts["sandboxes"]["claimed"], 1, "{counts}");
 
+    // Pretended containers run nothing and write nothing, and say so.
+    let nothing = server.sandbank(&["exec", "mine", "--", "true"]);
+    refused(&nothing, 6, &["--runtime fake"]);
+    let sandbox = claim["sandbox"].as_str().unwrap();
+    let log = server.command("kubectl").args(["logs", sandbox]).output().unwrap();
+    refused(&log, 1, &["there is no log of container \"shell\""]);
+
     let again = server.sandbank(&["claim", "--pool", "quickstart", "--name", "mine"]);
     refused(&again, 6, &["claim default/mine was refused", "exists"]);
     let released = server.sandbank(&["release", "mine"]);

@@ -32,7 +32,6 @@ fn leader(machine: &Machine) -> String {
 fn controllers_of_their_own_elect_a_leader_and_survive_its_death() {
     let mut machine = Machine::new();
     machine.up(&["--no-controllers"]);
-    machine.kubectl(&format!("create namespace {NAMESPACE}")).ok();
     machine.apply(POOL);
     // A pod of its own shows that the node is at work; the pool has nobody who fills it.
     machine.kubectl("run alone --image=host --restart=Never -- sleep 3600").ok();

@@ -33,6 +33,14 @@ pub enum StreamError {
         /// Of which pod.
         pod: String,
     },
+    /// It runs or ran, and nothing of it was written down.
+    #[error("there is no log of container {container:?} in pod {pod:?}")]
+    NoLog {
+        /// Which container.
+        container: String,
+        /// Of which pod.
+        pod: String,
+    },
     /// The pod is not on this node.
     #[error("pod {0} is not on this node")]
     NoPod(String),
@@ -124,15 +132,18 @@ impl PodAccess {
     ) -> Result<LogStream, StreamError> {
         let entry = self.pods.read().get(uid).cloned();
         let entry = entry.ok_or_else(|| StreamError::NoPod(uid.into()))?;
+        let pod = || entry.pod.metadata.name.clone().unwrap_or_default();
         match entry.board.log(container, options.previous) {
             Some(place) => {
                 let path = self.reach.log_path(uid, container, place.attempt);
+                if !path.exists() {
+                    return Err(StreamError::NoLog { container: container.into(), pod: pod() });
+                }
                 Ok(logs::stream(path, options, place.running))
             }
-            None if options.previous => Err(StreamError::NoPrevious {
-                container: container.into(),
-                pod: entry.pod.metadata.name.clone().unwrap_or_default(),
-            }),
+            None if options.previous => {
+                Err(StreamError::NoPrevious { container: container.into(), pod: pod() })
+            }
             None => Err(waiting(&entry.pod, container)),
         }
     }

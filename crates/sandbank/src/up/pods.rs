@@ -83,6 +83,7 @@ fn refused(error: node::StreamError) -> StreamError {
     match error {
         E::Runtime(error) => failed(error),
         E::Waiting { .. } => StreamError::Waiting(error.to_string()),
+        E::NoLog { .. } => StreamError::Failed(error.to_string()),
         E::NoPrevious { .. } | E::NoPod(_) | E::NotRunning(_) => {
             StreamError::NotRunning(error.to_string())
         }
