@@ -23,6 +23,7 @@ mod pool;
 mod runtime;
 mod sandbox;
 mod template;
+mod why;
 
 use dialects::kruise::{Sandbox, SandboxClaim, SandboxSet, SandboxTemplate, keys};
 use dialects::pod::Pod;
@@ -90,7 +91,7 @@ impl Family for Kruise {
         None
     }
 
-    fn explain(_: &World<Self>, _: Kind, _: &Key, _: Timestamp) -> Option<Link> {
-        None
+    fn explain(world: &World<Self>, kind: Kind, name: &Key, now: Timestamp) -> Option<Link> {
+        why::explain(world, kind, name, now)
     }
 }

@@ -4,12 +4,13 @@
 //! their reasons, beside what was last reported; and it needs no controller to be running. Each object leads to those it depends on:
 //!
 //! ```text
-//! claim -> its sandbox -> its pod
+//! claim -> its sandboxes -> their pods
 //!       -> its pool -> its template
 //!                   -> members that are not ready -> their pods
 //! ```
 
 pub(crate) mod pod;
+pub(crate) mod pool;
 mod snapshot;
 
 use dialects::condition::Condition;
@@ -22,7 +23,8 @@ pub use snapshot::Snapshot;
 
 use crate::family::Family;
 use crate::kinds::Kind;
-use crate::x_k8s::{Own, XK8s};
+use crate::kruise::{self, Kruise};
+use crate::x_k8s::{self, XK8s};
 
 /// One object in the chain of reasons.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -118,7 +120,12 @@ pub async fn why(
     options: &dialects::x_k8s::Options,
     now: Timestamp,
 ) -> Result<Link, WhyError> {
-    of::<XK8s>(client, kind, name, Own::new(options.clone()), now).await
+    match kind {
+        Kind::SandboxSet | Kind::KruiseSandbox | Kind::KruiseClaim | Kind::KruiseTemplate => {
+            of::<Kruise>(client, kind, name, kruise::Own::default(), now).await
+        }
+        _ => of::<XK8s>(client, kind, name, x_k8s::Own::new(options.clone()), now).await,
+    }
 }
 
 async fn of<F: Family>(

@@ -89,11 +89,15 @@ impl<F: Family> Snapshot<F> {
         let api: Api<Delivered<T>> = Api::namespaced(client.clone(), namespace);
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let list = api.list(&params).await.map_err(|source| WhyError::List {
-                kind: T::KIND,
-                namespace: namespace.to_owned(),
-                source,
-            })?;
+            let list = match api.list(&params).await {
+                Ok(list) => list,
+                // A kind that is not served: there is none of it.
+                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+                Err(source) => {
+                    let (kind, namespace) = (T::KIND, namespace.to_owned());
+                    return Err(WhyError::List { kind, namespace, source });
+                }
+            };
             for delivered in list.items {
                 let key = delivered.key();
                 match delivered.object {

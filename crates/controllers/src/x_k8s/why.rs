@@ -1,22 +1,16 @@
 //! Why this family's objects are in the state they are in, from object to object.
 
 use dialects::condition::{Condition, find};
-use dialects::x_k8s::Sandbox;
+use dialects::x_k8s::SandboxWarmPool;
 use dialects::x_k8s::build::policy;
-use engine::backoff::Backoff;
+use engine::Key;
 use engine::claim::{Answer, ClaimPlan, Source};
-use engine::pool::Settings;
-use engine::{ConditionKind, Holder, Key, Verdict};
 use jiff::Timestamp;
 
 use super::{XK8s, claim_view, sandbox};
-use crate::family::Pool;
 use crate::index::World;
 use crate::kinds::Kind;
-use crate::why::{Link, Standing, missing, pod, said};
-
-/// Members of a pool that are shown. They usually have the same trouble.
-const SHOWN: usize = 3;
+use crate::why::{Link, Standing, missing, pod, pool, said};
 
 /// Explains one object.
 pub(super) fn explain(world: &World<XK8s>, kind: Kind, name: &Key, now: Timestamp) -> Option<Link> {
@@ -64,42 +58,8 @@ impl Chain<'_> {
     }
 
     fn pool(&self, name: &Key) -> Link {
-        let Some(pool) = self.world.pools.get(name) else { return missing(Kind::Pool, name) };
-        // Failures in a row are memory of a running controller; what they led to shows in the pool's own conditions.
-        let view = Pool::view(self.world, &**pool, Backoff::default(), Settings::default());
-        let plan = engine::pool::plan(&view, self.now);
-        let verdict =
-            |kind| plan.status.conditions.iter().find(|c| c.kind == kind).map(|c| c.verdict);
-        let standing =
-            match (verdict(ConditionKind::Available), verdict(ConditionKind::Progressing)) {
-                (Some(Verdict::True), _) => Standing::Well,
-                (_, Some(Verdict::False)) => Standing::Stuck,
-                _ => Standing::Waiting,
-            };
-        let counts = plan.status.counts;
-        let mut depends_on = vec![self.template(&pool.template_key())];
-        let unready = view.members.iter().filter(|member| {
-            matches!(member.holder, Holder::Pool(_))
-                && !member.is_available()
-                && !member.is_leaving()
-        });
-        depends_on.extend(unready.take(SHOWN).map(|member| self.sandbox(&member.key)));
-        Link {
-            kind: Kind::Pool,
-            name: name.clone(),
-            standing,
-            summary: format!(
-                "{} of {} ready, {} starting, {} failed, {} leaving",
-                counts.available,
-                plan.status.desired,
-                counts.creating,
-                counts.failed,
-                counts.leaving
-            ),
-            reasons: plan.reasons,
-            again_at: plan.wake_at,
-            depends_on,
-        }
+        let template = |pool: &SandboxWarmPool| Some(self.template(&pool.template_key()));
+        pool::explain(self.world, name, self.now, template, |member| self.sandbox(member))
     }
 
     fn template(&self, name: &Key) -> Link {
@@ -153,28 +113,10 @@ impl Chain<'_> {
             kind: Kind::Sandbox,
             name: name.clone(),
             standing,
-            summary: format!("{}, {}", self.holder(sandbox), said(ready)),
+            summary: format!("{}, {}", pool::holder(self.world, sandbox), said(ready)),
             reasons: plan.reasons,
             again_at: plan.wake_at,
             depends_on,
-        }
-    }
-
-    fn holder(&self, sandbox: &Sandbox) -> String {
-        let name = |map: &std::collections::BTreeMap<engine::Uid, Key>, uid| {
-            map.get(uid).map(|key| key.name.to_string())
-        };
-        match sandbox.holder() {
-            Holder::Nobody => "held by nobody".to_owned(),
-            Holder::Other => "held by something else".to_owned(),
-            Holder::Pool(uid) => match name(&self.world.pool_of_uid, &uid) {
-                Some(pool) => format!("warm in pool {pool}"),
-                None => "of a pool that is gone".to_owned(),
-            },
-            Holder::Claim(uid) => match name(&self.world.claim_of_uid, &uid) {
-                Some(claim) => format!("held by claim {claim}"),
-                None => "held by a claim that is gone".to_owned(),
-            },
         }
     }
 }
