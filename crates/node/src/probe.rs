@@ -156,20 +156,46 @@ async fn ask<R: Runtime>(
     if let Some(exec) = &probe.exec {
         return ask_command(runtime, id, exec.command.clone().unwrap_or_default()).await;
     }
-    let (port, host) = match (&probe.http_get, &probe.tcp_socket) {
-        (Some(http), _) => (&http.port, &http.host),
-        (_, Some(tcp)) => (&tcp.port, &tcp.host),
-        _ => return Err("the probe names nothing to ask".into()),
-    };
-    let port = port_number(port, container).ok_or("the probe names no port of the container")?;
-    let named = host.as_deref().filter(|h| !h.is_empty()).and_then(|h| h.parse().ok());
-    let address = named.or(address).ok_or("the pod has no address")?;
-    let to = SocketAddr::new(address, port);
-    let stream = runtime.connect(to).await.map_err(|e| format!("dial tcp {to}: {e}"))?;
-    match &probe.http_get {
-        Some(http) => ask_http(stream, to, http).await,
-        None => Ok(()),
+    match (&probe.http_get, &probe.tcp_socket) {
+        (Some(http), _) => match http_get(runtime, container, http, address, AGENT).await? {
+            200..=399 => Ok(()),
+            code => Err(format!("HTTP probe failed with statuscode: {code}")),
+        },
+        (_, Some(tcp)) => {
+            let to = place(container, &tcp.port, tcp.host.as_deref(), address)?;
+            let stream = runtime.connect(to).await;
+            stream.map(drop).map_err(|e| format!("dial tcp {to}: {e}"))
+        }
+        _ => Err("the probe names nothing to ask".into()),
     }
+}
+
+/// How probes introduce themselves to servers.
+const AGENT: &str = "kube-probe/sandbank";
+
+/// Where a port of a container is.
+fn place(
+    container: &Container,
+    port: &IntOrString,
+    host: Option<&str>,
+    address: Option<IpAddr>,
+) -> Result<SocketAddr, String> {
+    let port = port_number(port, container).ok_or("this names no port of the container")?;
+    let named = host.filter(|h| !h.is_empty()).and_then(|h| h.parse().ok());
+    Ok(SocketAddr::new(named.or(address).ok_or("the pod has no address")?, port))
+}
+
+/// Asks a container over HTTP; answers the code of its answer.
+pub(crate) async fn http_get<R: Runtime>(
+    runtime: &R,
+    container: &Container,
+    http: &HTTPGetAction,
+    address: Option<IpAddr>,
+    agent: &str,
+) -> Result<u16, String> {
+    let to = place(container, &http.port, http.host.as_deref(), address)?;
+    let stream = runtime.connect(to).await.map_err(|e| format!("dial tcp {to}: {e}"))?;
+    ask_http(stream, to, http, agent).await
 }
 
 async fn ask_command<R: Runtime>(
@@ -206,7 +232,8 @@ async fn ask_http(
     mut stream: tokio::net::TcpStream,
     to: SocketAddr,
     http: &HTTPGetAction,
-) -> Result<(), String> {
+    agent: &str,
+) -> Result<u16, String> {
     let path = http.path.as_deref().filter(|p| !p.is_empty()).unwrap_or("/");
     let slash = if path.starts_with('/') { "" } else { "/" };
     let mut request = format!("GET {slash}{path} HTTP/1.1\r\n");
@@ -216,7 +243,7 @@ async fn ask_http(
         request += &format!("Host: {to}\r\n");
     }
     if !given("user-agent") {
-        request += "User-Agent: kube-probe/sandbank\r\n";
+        request += &format!("User-Agent: {agent}\r\n");
     }
     for header in &headers {
         if header.name.contains(['\r', '\n']) || header.value.contains(['\r', '\n']) {
@@ -235,11 +262,7 @@ async fn ask_http(
             return Err(format!("{url}: the answer ended early"));
         }
     }
-    match status_code(&answer) {
-        Some(200..=399) => Ok(()),
-        Some(code) => Err(format!("HTTP probe failed with statuscode: {code}")),
-        None => Err(format!("{url}: the answer is not HTTP")),
-    }
+    status_code(&answer).ok_or_else(|| format!("{url}: the answer is not HTTP"))
 }
 
 fn status_code(answer: &[u8]) -> Option<u16> {

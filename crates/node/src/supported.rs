@@ -25,7 +25,17 @@ containers[].env[].valueFrom.secretKeyRef
 containers[].envFrom
 containers[].image
 containers[].imagePullPolicy
+containers[].lifecycle.postStart.exec
+containers[].lifecycle.postStart.httpGet.host
+containers[].lifecycle.postStart.httpGet.httpHeaders
+containers[].lifecycle.postStart.httpGet.path
+containers[].lifecycle.postStart.httpGet.port
+containers[].lifecycle.postStart.sleep
 containers[].lifecycle.preStop.exec
+containers[].lifecycle.preStop.httpGet.host
+containers[].lifecycle.preStop.httpGet.httpHeaders
+containers[].lifecycle.preStop.httpGet.path
+containers[].lifecycle.preStop.httpGet.port
 containers[].lifecycle.preStop.sleep
 containers[].livenessProbe.exec
 containers[].livenessProbe.failureThreshold
@@ -119,6 +129,8 @@ volumes[].secret
 
 /// Supported fields whose values are not all supported: path, and the values that are.
 const VALUES: &[(&str, &[&str])] = &[
+    ("containers[].lifecycle.postStart.httpGet.scheme", &["", "HTTP"]),
+    ("containers[].lifecycle.preStop.httpGet.scheme", &["", "HTTP"]),
     ("containers[].livenessProbe.httpGet.scheme", &["", "HTTP"]),
     ("containers[].securityContext.seccompProfile.type", &["Unconfined", "RuntimeDefault"]),
     ("containers[].volumeMounts[].mountPropagation", &["None"]),
@@ -129,7 +141,7 @@ const VALUES: &[(&str, &[&str])] = &[
     ("volumes[].emptyDir.medium", &["", "Memory"]),
 ];
 
-/// The fields of a pod that this node does not do, as `spec.containers[0].lifecycle.postStart`; empty if it does them all.
+/// The fields of a pod that this node does not do, as `spec.containers[0].livenessProbe.grpc`; empty if it does them all.
 pub(crate) fn refused(spec: &PodSpec) -> Vec<String> {
     let supported: BTreeSet<&str> = SUPPORTED.split_whitespace().collect();
     let mut refused = Vec::new();
@@ -258,7 +270,7 @@ mod tests {
             "containers": [{
                 "name": "a",
                 "livenessProbe": { "grpc": { "port": 1 } },
-                "lifecycle": { "postStart": { "exec": { "command": ["x"] } } },
+                "lifecycle": { "postStart": { "tcpSocket": { "port": 1 } } },
                 "volumeDevices": [{ "name": "v", "devicePath": "/dev/x" }],
             }],
             "initContainers": [{ "name": "b", "startupProbe": {
@@ -269,7 +281,7 @@ mod tests {
         assert_eq!(
             refused_in(spec),
             [
-                "spec.containers[0].lifecycle.postStart",
+                "spec.containers[0].lifecycle.postStart.tcpSocket",
                 "spec.containers[0].livenessProbe.grpc",
                 "spec.containers[0].volumeDevices[0]",
                 "spec.hostPID",

@@ -109,6 +109,12 @@ fn default_container(container: &mut Value) {
             default_probe(probe);
         }
     }
+    for hook in ["postStart", "preStop"] {
+        let get = container.pointer_mut(&format!("/lifecycle/{hook}/httpGet"));
+        if let Some(get) = get.filter(|get| get.is_object()) {
+            default_get(get);
+        }
+    }
     if let Some(env) = container.get_mut("env").and_then(Value::as_array_mut) {
         for reference in env.iter_mut().filter_map(|entry| entry.pointer_mut("/valueFrom/fieldRef"))
         {
@@ -132,9 +138,13 @@ fn default_probe(probe: &mut Value) {
     default_to(probe, "successThreshold", 1);
     default_to(probe, "failureThreshold", 3);
     if let Some(get) = probe.get_mut("httpGet").filter(|get| get.is_object()) {
-        default_to(get, "path", "/");
-        default_to(get, "scheme", "HTTP");
+        default_get(get);
     }
+}
+
+fn default_get(get: &mut Value) {
+    default_to(get, "path", "/");
+    default_to(get, "scheme", "HTTP");
 }
 
 fn default_volume(volume: &mut Value) {

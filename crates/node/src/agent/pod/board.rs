@@ -38,9 +38,13 @@ impl Board {
         self.0.lock().ips.first().copied()
     }
 
-    /// A run has begun.
+    /// A run has begun. To be told so twice changes nothing.
     pub(crate) fn began(&self, container: &str, attempt: u32) {
         let mut inner = self.0.lock();
+        let known = inner.containers.get(container);
+        if known.is_some_and(|runs| runs.current == attempt && *runs.running.borrow()) {
+            return;
+        }
         let previous = inner.containers.remove(container).map(|runs| runs.current);
         let previous = previous.or_else(|| attempt.checked_sub(1));
         let runs = Runs { current: attempt, previous, running: watch::Sender::new(true) };

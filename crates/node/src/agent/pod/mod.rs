@@ -10,6 +10,7 @@
 //! All decisions are made in [`Life`], one message after the other; what takes time runs beside it.
 
 mod board;
+mod hook;
 mod life;
 mod pull_secret;
 mod record;

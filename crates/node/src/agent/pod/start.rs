@@ -12,6 +12,7 @@ use std::{
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::{
+    Board, hook,
     record::Record,
     set_up::{SetUpError, hostname, prepare, references},
 };
@@ -106,6 +107,8 @@ impl StartError {
 pub(crate) struct Started {
     pub(crate) state: ContainerState,
     pub(crate) record: Record,
+    /// Why the hook that follows a start has failed, if it has.
+    pub(crate) hook: Option<String>,
 }
 
 /// Starts a container of a pod that is set up.
@@ -115,6 +118,7 @@ pub(crate) async fn start<R: Runtime>(
     container: &Container,
     attempt: u32,
     ips: &[IpAddr],
+    board: &Board,
 ) -> Result<Started, StartError> {
     let uid = pod.metadata.uid.clone().unwrap_or_default();
     let id = ContainerId { pod: PodId(uid.clone()), name: container.name.clone() };
@@ -167,7 +171,19 @@ pub(crate) async fn start<R: Runtime>(
         // The run before the last: its root is mounted nowhere any more.
         crate::image::discard(&dir.join((attempt - 1).to_string()), &context.trash());
     }
-    Ok(Started { state, record })
+    // Whoever wants to see what the hook does, or why it hangs, finds the container.
+    board.began(&container.name, attempt);
+    let hook = container.lifecycle.as_ref().and_then(|l| l.post_start.as_ref());
+    let hook = match hook {
+        Some(hook) => {
+            let host = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
+            let own = ips.first().copied();
+            let address = if host { Some(context.options.address) } else { own };
+            hook::run(context, pod, container, hook, address).await.err()
+        }
+        None => None,
+    };
+    Ok(Started { state, record, hook: hook.map(|error| error.to_string()) })
 }
 
 /// The image of a container, pulled if its policy wants it.

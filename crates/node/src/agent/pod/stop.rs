@@ -1,14 +1,15 @@
 //! Stops containers: first by word (preStop, then the signal), then by force.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{Container, Pod};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 
+use super::hook;
 use crate::{
     agent::{context::Context, recorder::Severity},
-    runtime::{ContainerId, ExecSetup, PodId, Runtime},
+    runtime::{ContainerId, PodId, Runtime},
 };
 
 const SIGTERM: i32 = 15;
@@ -31,39 +32,30 @@ fn signal_number(name: &str) -> Option<i32> {
     known.or_else(|| plain.parse().ok()).filter(|number| (1..=64).contains(number))
 }
 
-/// Asks one container to end; within the grace period, because the hook may hang.
-pub(super) async fn ask<R: Runtime>(
+/// Runs the hook that comes before the end, if there is one; within the grace period, because it may hang.
+pub(super) async fn announce<R: Runtime>(
     context: &Arc<Context<R>>,
     pod: &Pod,
     container: &Container,
+    address: Option<IpAddr>,
     grace: Duration,
 ) {
+    let hook = container.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref());
+    let Some(hook) = hook else { return };
+    let run = hook::run(context, pod, container, hook, address);
+    if let Ok(Err(error)) = timeout(grace, run).await {
+        let message = format!("PreStopHook failed: {error}");
+        let name = Some(container.name.as_str());
+        context.recorder.note(pod, name, Severity::Warning, "FailedPreStopHook", message);
+    }
+}
+
+/// Sends the signal by which a container is to end.
+pub(super) async fn ask<R: Runtime>(context: &Arc<Context<R>>, pod: &Pod, container: &Container) {
     let id = ContainerId {
         pod: PodId(pod.metadata.uid.clone().unwrap_or_default()),
         name: container.name.clone(),
     };
-    let hook = container.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref());
-    if let Some(hook) = hook {
-        let run = async {
-            if let Some(exec) = &hook.exec {
-                let argv = exec.command.clone().unwrap_or_default();
-                let setup = ExecSetup { argv, env: Default::default(), tty: false, stdin: false };
-                let mut streams = context.runtime.exec(&id, setup).await?;
-                // Nobody listens; closed ends must not block the hook.
-                (streams.stdout, streams.stderr) = (None, None);
-                streams.exit.await?;
-            }
-            if let Some(pause) = &hook.sleep {
-                sleep(Duration::from_secs(u64::try_from(pause.seconds).unwrap_or(0))).await;
-            }
-            Ok::<(), crate::runtime::RuntimeError>(())
-        };
-        if let Ok(Err(error)) = timeout(grace, run).await {
-            let message = format!("PreStopHook failed: {error}");
-            let name = Some(container.name.as_str());
-            context.recorder.note(pod, name, Severity::Warning, "FailedPreStopHook", message);
-        }
-    }
     let signal = stop_signal(context, container).unwrap_or(SIGTERM);
     if let Err(error) = context.runtime.signal(&id, signal).await {
         debug!(%error, container = container.name, "asking a container to stop");
@@ -80,11 +72,13 @@ pub(super) async fn end<R: Runtime>(
     context: &Arc<Context<R>>,
     pod: &Pod,
     container: &Container,
+    address: Option<IpAddr>,
     grace: Duration,
     ended: impl Future<Output = ()>,
 ) {
     let by_word = async {
-        ask(context, pod, container, grace).await;
+        announce(context, pod, container, address, grace).await;
+        ask(context, pod, container).await;
         ended.await;
     };
     if timeout(grace, by_word).await.is_ok() {

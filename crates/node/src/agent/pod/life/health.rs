@@ -1,5 +1,7 @@
 //! The probes of a running container.
 
+use std::net::IpAddr;
+
 use super::{Life, Message};
 use crate::{
     probe::{self, ProbeKind},
@@ -17,9 +19,7 @@ impl<R: Runtime> Life<R> {
             &[ProbeKind::Startup]
         };
         let attempt = slot.attempt;
-        let host = self.pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
-        let address =
-            if host { Some(self.context.options.address) } else { self.ips.first().copied() };
+        let address = self.address();
         self.stop_probes(name);
         let mut running = Vec::new();
         for &kind in kinds.iter().filter(|kind| kind.of(&container).is_some()) {
@@ -38,6 +38,12 @@ impl<R: Runtime> Life<R> {
         if !running.is_empty() {
             self.probes.insert(name.to_owned(), running);
         }
+    }
+
+    /// Where the pod's containers answer.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        let host = self.pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
+        if host { Some(self.context.options.address) } else { self.ips.first().copied() }
     }
 
     pub(super) fn stop_probes(&mut self, name: &str) {

@@ -30,6 +30,7 @@ impl<R: Runtime> Life<R> {
             Message::Probed(name, attempt, kind, report) => {
                 self.handle_probe(&name, attempt, kind, report);
             }
+            Message::Over => self.note_all_ended(),
             Message::Room | Message::Gone | Message::Stopped => {}
         }
     }
@@ -72,19 +73,27 @@ impl<R: Runtime> Life<R> {
         let (policy, uid) = (self.policy, self.uid.clone());
         let Some(slot) = self.slots.iter_mut().find(|s| s.name == name) else { return };
         match answer {
-            Ok(Started { state, record }) => {
+            Ok(Started { state, record, hook }) => {
                 slot.state = State::Running { started_at: state.started_at };
                 slot.image = Some(record.image);
                 slot.image_id = Some(record.image_id);
                 slot.applied = Some(record.resources);
                 slot.pulls.reset();
                 slot.retry_at = None;
-                slot.started = container.startup_probe.is_none();
+                slot.started = container.startup_probe.is_none() && hook.is_none();
                 slot.ready = slot.started && container.readiness_probe.is_none();
                 self.board.began(name, slot.attempt);
-                self.watch_health(name);
+                if let Some(why) = &hook {
+                    let message = format!("PostStartHook failed: {why}");
+                    self.note(Some(name), Severity::Warning, "FailedPostStartHook", &message);
+                } else {
+                    self.watch_health(name);
+                }
                 if let Some(exit) = early.or(state.exit) {
                     self.handle_exit(name, &exit);
+                } else if hook.is_some() {
+                    self.note(Some(name), Severity::Normal, "Killing", "FailedPostStartHook");
+                    self.end_container(container, None);
                 }
             }
             Err(StartError::Runtime(RuntimeError::NotExecutable { program, reason })) => {

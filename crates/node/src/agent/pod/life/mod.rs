@@ -59,6 +59,8 @@ pub(crate) enum Message {
     Room,
     /// News of a container's health, for one run of it.
     Probed(String, u32, ProbeKind, Report),
+    /// Nothing of a pod that is over runs any more.
+    Over,
     /// Every container was asked to stop and has, or time is up.
     Stopped,
 }
@@ -152,12 +154,20 @@ impl<R: Runtime> Life<R> {
         if let Some(held) = held {
             life.adopt(&held);
         }
-        if life.outcome.is_none() {
-            let granted = life.granted();
-            let request = granted.spec.as_ref().map(Request::of_pod).unwrap_or_default();
-            life.context.room.hold(&life.uid, request);
+        match life.outcome {
+            // The agent before this one was stopped while it ended the pod.
+            Some(outcome) if life.base == Base::There => life.end_of_pod(outcome),
+            Some(_) => {}
+            None => life.hold_room(),
         }
         life
+    }
+
+    /// A bound pod has its room, whether it fits or not.
+    fn hold_room(&self) {
+        let granted = self.granted();
+        let request = granted.spec.as_ref().map(Request::of_pod).unwrap_or_default();
+        self.context.room.hold(&self.uid, request);
     }
 
     /// Carries the pod to its end.

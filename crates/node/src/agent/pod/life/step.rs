@@ -71,9 +71,9 @@ impl<R: Runtime> Life<R> {
             let Some(container) = named(&granted, &name).cloned() else { continue };
             slot.tried = Some(container.image.clone().unwrap_or_default());
             let (context, pod, me) = (self.context.clone(), granted.clone(), self.me.clone());
-            let ips = self.ips.clone();
+            let (ips, board) = (self.ips.clone(), self.board.clone());
             tokio::spawn(async move {
-                let answer = start(&context, &pod, &container, attempt, &ips).await;
+                let answer = start(&context, &pod, &container, attempt, &ips, &board).await;
                 // Only a pod that is gone does not want the answer.
                 let _ = me.send(Message::Started(name, Box::new(answer)));
             });
