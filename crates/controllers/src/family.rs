@@ -20,10 +20,12 @@ use std::sync::Arc;
 use engine::backoff::Backoff;
 use engine::pool::{PoolPlan, PoolView, Settings};
 use engine::shelf::Pick;
-use engine::{Holder, Key, Member, Precondition, Revision, Strategy, Version};
+use engine::{Holder, Key, Member, Precondition, Reason, Revision, Strategy, Version};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::act::WriteError;
+use crate::events::Severity;
 use crate::index::decode::Watched;
 use crate::index::{Indexed, World};
 use crate::kinds::Kind;
@@ -127,7 +129,47 @@ pub trait Pool<F: Family>: Indexed<F> {
     fn adopt(pool: &Self, precondition: &Precondition) -> Value;
 
     /// What to write to its status; nothing if it says all that already.
-    fn report(pool: &Self, plan: &PoolPlan, now: Timestamp) -> Option<Report>;
+    fn report(world: &World<F>, pool: &Self, plan: &PoolPlan, now: Timestamp) -> Option<Report>;
+
+    /// The event about something that was done for a pool; none unless the family has one.
+    fn remark(_deed: &Deed<'_>) -> Option<Remark> {
+        None
+    }
+}
+
+/// Something that was done for a pool.
+#[derive(Clone, Copy, Debug)]
+pub enum Deed<'a> {
+    /// Sandboxes were made.
+    Made {
+        /// How many.
+        count: usize,
+        /// One of them.
+        example: &'a str,
+    },
+    /// One could not be made.
+    Refused {
+        /// Why.
+        error: &'a WriteError,
+    },
+    /// One was removed.
+    Removed {
+        /// Which.
+        sandbox: &'a str,
+        /// Why.
+        why: &'a Reason,
+    },
+}
+
+/// An event about a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// How it is shown.
+    pub severity: Severity,
+    /// The reason, in CamelCase.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
 }
 
 /// A family's claim.

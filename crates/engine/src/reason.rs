@@ -68,6 +68,8 @@ codes! {
     CrashLoop,
     /// A container can't be created from its configuration.
     ConfigError,
+    /// The cluster does not let sandboxes be made: a quota, a policy, a missing right.
+    CreateRefused,
     /// The cluster does not let a pod be made.
     PodRefused,
     /// The template is missing.

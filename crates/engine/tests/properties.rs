@@ -288,6 +288,7 @@ fn view() -> impl Strategy<Value = PoolView> {
                 waiting,
                 pending,
                 backoff,
+                refusal: None,
                 settings: Settings {
                     readiness_grace: SignedDuration::from_secs(60),
                     batch,

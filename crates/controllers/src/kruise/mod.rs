@@ -55,6 +55,8 @@ pub struct Own {
     pub sets: index::pools::Sets,
     /// What is kept of sandboxes beside them.
     pub sandboxes: index::sandboxes::Sandboxes,
+    /// What sandboxes were made with.
+    pub making: index::making::Making,
     /// How claims are linked.
     pub claims: index::claims::Claims,
 }

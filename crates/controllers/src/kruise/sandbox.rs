@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use dialects::condition::to_second;
 use dialects::kruise::build::{change, pod, volume};
+use dialects::kruise::keys;
 use dialects::kruise::types::{Sandbox, SandboxTemplate};
-use dialects::kruise::{keys, revision};
 use dialects::pod::Pod;
 use engine::lifecycle::{
     Grace as LifeGrace, HookMoment, HookRun, LifeAction, LifePlan, LifeReady, LifeView, PodChange,
@@ -44,15 +44,11 @@ impl family::Sandbox<Kruise> for Sandbox {
     fn member(world: &World<Kruise>, sandbox: &Self) -> Option<Member> {
         let key = sandbox.metadata.key();
         let trouble = world.pod_of(&sandbox.metadata.uid()).and_then(|pod| pod.trouble());
-        let revision = match world.own.sandboxes.revision(&key) {
-            Some(known) => known.clone(),
-            None => revision::of_sandbox(&sandbox.metadata, &sandbox.spec.block),
-        };
         let lock = match world.own.sandboxes.locked_since(&key) {
             Some(since) => Lock::Taken { since },
             None => Lock::Free,
         };
-        Some(sandbox.member(revision, trouble, lock))
+        Some(sandbox.member(world.made_with(sandbox), trouble, lock))
     }
 
     /// A sandbox that is started for a claim is somebody's wait, and so is one that is paused or resumed by whoever has it. A warm one is nobody's.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Key, Precondition, Revision};
+use engine::{Key, Precondition, Reason, Revision};
 use futures::future::join_all;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::Reconciler;
 use super::memory::Name;
 use crate::act::{DeletePrecondition, Part, Propagation, Urgency, WriteError};
-use crate::family::{Family, Pool};
+use crate::family::{Deed, Family, Pool};
 use crate::queue::Priority;
 use crate::subject::Subject;
 
@@ -48,14 +48,15 @@ impl<F: Family> Reconciler<F> {
             (body, names)
         };
         let started = names.len();
-        let (this, subject) = (self.clone(), subject.clone());
-        self.fills.spawn(async move { this.fill(subject, body, names).await });
+        let (this, subject, pool) = (self.clone(), subject.clone(), pool.clone());
+        self.fills.spawn(async move { this.fill(subject, pool, body, names).await });
         started
     }
 
     async fn fill(
         self: Arc<Self>,
         subject: Subject,
+        pool: Arc<F::Pool>,
         body: impl Fn(&Key) -> Value + Send + Sync,
         names: Vec<Key>,
     ) {
@@ -64,7 +65,15 @@ impl<F: Family> Reconciler<F> {
         while !rest.is_empty() {
             let (now, later) = rest.split_at(wave.min(rest.len()));
             let made = join_all(now.iter().map(|name| self.make(&subject, name, body(name)))).await;
-            if let Some(error) = made.into_iter().find_map(Result::err) {
+            let mut failed =
+                now.iter().zip(made).filter_map(|(name, made)| Some((name, made.err()?)));
+            if let Some((name, error)) = failed.next() {
+                let done = names.len() - rest.len() + now.len() - 1 - failed.count();
+                self.tell_made(&pool, &names, done);
+                if matches!(error, WriteError::Invalid(_) | WriteError::Refused(_)) {
+                    self.remark(&pool, &Deed::Refused { error: &error });
+                    self.note_refusal(&subject, name, &error);
+                }
                 let mut world = self.index.world();
                 for name in later {
                     world.ledger.create_refused(&subject, F::SANDBOX, name);
@@ -76,10 +85,25 @@ impl<F: Family> Reconciler<F> {
             rest = later;
             wave = wave.saturating_mul(2);
         }
+        self.tell_made(&pool, &names, names.len());
         self.memory.note_pool(subject.key(), |notes| {
             notes.refused = 0;
+            notes.refusal = None;
             notes.hold_until = None;
         });
+    }
+
+    fn tell_made(&self, pool: &F::Pool, names: &[Key], count: usize) {
+        if let (Some(example), true) = (names.first(), count > 0) {
+            self.remark(pool, &Deed::Made { count, example: &example.name });
+        }
+    }
+
+    /// Keeps what the cluster said for the pool's status. Without the name that only this attempt had: the next one would make other words of the same reason.
+    fn note_refusal(&self, subject: &Subject, name: &Key, error: &WriteError) {
+        let any = format!("{}-*", subject.key().name);
+        let said = error.to_string().replace(&*name.name, &any);
+        self.memory.note_pool(subject.key(), |notes| notes.refusal = Some(said));
     }
 
     async fn make(&self, subject: &Subject, name: &Key, body: Value) -> Result<(), WriteError> {
@@ -105,10 +129,12 @@ impl<F: Family> Reconciler<F> {
     pub(super) fn start_removal(
         self: &Arc<Self>,
         subject: &Subject,
+        pool: &Arc<F::Pool>,
         key: Key,
         precondition: Precondition,
+        why: Reason,
     ) {
-        let (this, subject) = (self.clone(), subject.clone());
+        let (this, subject, pool) = (self.clone(), subject.clone(), pool.clone());
         self.fills.spawn(async move {
             let insist = DeletePrecondition::Unchanged(&precondition);
             let done = this
@@ -116,7 +142,7 @@ impl<F: Family> Reconciler<F> {
                 .delete(F::SANDBOX, &key, insist, Propagation::Background, Urgency::Background)
                 .await;
             match done {
-                Ok(()) => {}
+                Ok(()) => this.remark(&pool, &Deed::Removed { sandbox: &key.name, why: &why }),
                 // Somebody was faster, perhaps a claim: that is what the precondition is for.
                 Err(error @ (WriteError::Gone(_) | WriteError::Conflict(_))) => {
                     tracing::debug!(%subject, sandbox = %key, %error, "not removed");

@@ -61,6 +61,8 @@ pub(super) struct PoolNotes {
     pub backoff: Backoff,
     /// Refused or failed writes in a row, and until when no new ones are made.
     pub refused: u32,
+    /// What was said of the last refused create, while none has succeeded since.
+    pub refusal: Option<String>,
     pub hold_until: Option<Instant>,
     /// Before this it is not planned again.
     pub planned: Option<Instant>,

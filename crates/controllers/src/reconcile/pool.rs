@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Reconciler;
 use crate::act::{Part, Urgency, WriteError};
 use crate::events::{Note, Severity};
-use crate::family::{Family, Looked, Order, Pool, Report, Weight};
+use crate::family::{Deed, Family, Looked, Order, Pool, Remark, Report, Weight};
 use crate::index::World;
 use crate::index::table::Object;
 use crate::reconcile::Failure;
@@ -82,7 +82,8 @@ impl<F: Family> Reconciler<F> {
         let mut world = self.index.world();
         let pool = world.pools.get(key).cloned()?;
         self.expire(&mut world, subject, now);
-        let view = F::Pool::view(&world, &pool, notes.backoff, self.tuning.pools);
+        let mut view = F::Pool::view(&world, &pool, notes.backoff, self.tuning.pools);
+        view.refusal = notes.refusal;
         let mut plan = engine::pool::plan(&view, now);
         if notes.hold_until.is_some_and(|until| Instant::now() < until) {
             plan.actions.clear();
@@ -119,7 +120,13 @@ impl<F: Family> Reconciler<F> {
                 }
                 PoolAction::Delete { key, precondition, why } => {
                     tracing::debug!(%subject, sandbox = %key, reason = %why, "removing");
-                    self.start_removal(subject, key.clone(), precondition.clone());
+                    self.start_removal(
+                        subject,
+                        pool,
+                        key.clone(),
+                        precondition.clone(),
+                        why.clone(),
+                    );
                 }
                 PoolAction::Adopt { key, precondition, why } => {
                     tracing::info!(%subject, sandbox = %key, reason = %why, "adopting");
@@ -140,9 +147,8 @@ impl<F: Family> Reconciler<F> {
         plan: &PoolPlan,
         now: Timestamp,
     ) -> Looked {
-        let Some(Report { mut patch, weight }) = F::Pool::report(pool, plan, now) else {
-            return Ok(None);
-        };
+        let report = F::Pool::report(&self.index.world(), pool, plan, now);
+        let Some(Report { mut patch, weight }) = report else { return Ok(None) };
         let key = subject.key();
         if weight == Weight::Counts
             && let Some(at) = self.memory.pool(key).reports.next(F::Pool::BURST, REPORT_EVERY)
@@ -160,6 +166,14 @@ impl<F: Family> Reconciler<F> {
             Err(WriteError::Gone(_)) => Ok(None),
             Err(source) => Err(Failure::write("report", F::POOL, key, source)),
         }
+    }
+
+    /// Tells people what was done for a pool, as far as its family tells such things.
+    pub(super) fn remark(&self, pool: &F::Pool, deed: &Deed<'_>) {
+        let Some(Remark { severity, reason, message }) = F::Pool::remark(deed) else { return };
+        let meta = pool.meta();
+        let (key, uid) = (meta.key(), meta.uid());
+        self.events.note(Note { kind: F::POOL, key, uid, severity, reason, message });
     }
 
     /// Tells people when a pool stops getting on, and when it goes on.

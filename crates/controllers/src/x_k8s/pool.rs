@@ -63,7 +63,7 @@ impl Pool<XK8s> for SandboxWarmPool {
         build::member::adopt(pool, precondition)
     }
 
-    fn report(pool: &Self, plan: &PoolPlan, now: Timestamp) -> Option<Report> {
+    fn report(_: &World<XK8s>, pool: &Self, plan: &PoolPlan, now: Timestamp) -> Option<Report> {
         let wanted = pool.next_status(&plan.status, now);
         let patch = dialect::status_patch(&pool.status, &wanted)?;
         let verdicts = |conditions: &[Condition]| {

@@ -153,6 +153,7 @@ impl SandboxSet {
             waiting,
             pending,
             backoff,
+            refusal: None,
             settings,
         }
     }

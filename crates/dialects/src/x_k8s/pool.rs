@@ -71,6 +71,7 @@ impl SandboxWarmPool {
             waiting,
             pending,
             backoff,
+            refusal: None,
             settings,
         }
     }

@@ -89,6 +89,11 @@ fn progress(view: &PoolView, census: &Census, desired: u32, draft: &Draft) -> (b
         let message = format!("{message}; what exists is kept");
         return (false, Reason::new(Code::TemplateInvalid, message).waiting_for(WaitsFor::Edit));
     }
+    let has = census.counts().warm + census.unseen;
+    if let Some(refusal) = view.refusal.as_ref().filter(|_| has < desired) {
+        let message = format!("sandboxes can't be made: {refusal}; tried again from time to time");
+        return (false, Reason::new(Code::CreateRefused, message).waiting_for(WaitsFor::Edit));
+    }
     if let Some(held_back) = &draft.held_back {
         return (false, held_back.clone());
     }

@@ -128,6 +128,9 @@ pub struct PoolView {
     pub pending: Pending,
     /// Failures in a row, as the last plan left them.
     pub backoff: Backoff,
+    /// Why the cluster did not let a sandbox be made, if that was so the last time and no other attempt has succeeded since.
+    #[serde(default)]
+    pub refusal: Option<String>,
     /// The installation's numbers.
     pub settings: Settings,
 }

@@ -267,6 +267,7 @@ impl Cluster {
             waiting: u32::try_from(self.shelf.waiting()).expect("few claims"),
             pending: self.expectations.pending(),
             backoff: self.backoff,
+            refusal: None,
             settings: Settings {
                 readiness_grace: SignedDuration::from_secs(60),
                 ..Settings::default()

@@ -77,6 +77,7 @@ impl Indexed<Kruise> for Sandbox {
         let now = world.clock.now();
         world.own.sandboxes.follow(key, old, new, now);
         world.follow_sandbox(key, change);
+        world.follow_making(key, change, wakes);
         wake_itself(key, old, new, wakes);
         world.wake_claim_of(key, change, wakes);
         if counted(old) != counted(new) {
