@@ -213,6 +213,8 @@ impl Reconciler<Kruise> {
             LifeAction::RemoveFinalizer(precondition) => {
                 let mut finalizers = sandbox.metadata.finalizers.clone();
                 finalizers.retain(|finalizer| finalizer != keys::FINALIZER);
+                // An empty list would stay on the object as one.
+                let finalizers = (!finalizers.is_empty()).then_some(finalizers);
                 let change = json!({"metadata": {"finalizers": finalizers}});
                 self.patch_self(subject, precondition, change, urgency).await?;
             }
