@@ -258,13 +258,15 @@ impl Cast {
             options.tuning,
             options.seed,
         ));
-        let workers = options.workers.max(2);
+        let (metrics, workers) = (options.metrics.clone(), options.workers.max(2));
+        metrics.family_served(F::NAME, false);
         let (release, stop) = (self.release.clone(), self.stop.clone());
         let (of_workers, mut leadership) = (queue.clone(), self.leadership.clone());
         self.parts.spawn(async move {
             let _release = release;
             let begin = async {
                 reach(synced, |synced| *synced == Synced::Listed).await;
+                metrics.family_served(F::NAME, true);
                 tracing::info!(family = F::NAME, "all of its kinds are listed");
                 leadership.acquired().await;
             };

@@ -49,6 +49,8 @@ impl Reconciler<Kruise> {
         if more > 0 {
             let text = format!("Claimed {more} sandbox(es), total: {has}/{wants}");
             self.note_claim(claim, Severity::Normal, "SandboxClaimed", text);
+            let set = &claim.spec.template_name;
+            self.metrics.set_claimed(&claim.metadata.namespace, set, more);
         }
         for (kind, reason) in
             [(ENV_DELIVERED, "EnvVarsNotDelivered"), (VOLUMES_MOUNTED, "VolumesNotMounted")]
@@ -73,8 +75,22 @@ impl Reconciler<Kruise> {
                     Ending::TimedOut(_) | Ending::PoolMissing(_) => Severity::Warning,
                 };
                 self.note_claim(claim, severity, "ClaimCompleted", told.message.clone());
+                self.count_completed(claim, ending);
             }
             Answer::Over | Answer::Silent => {}
+        }
+    }
+
+    fn count_completed(&self, claim: &SandboxClaim, ending: &Ending) {
+        let (key, namespace) = (claim.metadata.key(), &claim.metadata.namespace);
+        match ending {
+            Ending::Whole => {
+                // Finer than the times in the status, which have whole seconds.
+                let seen = self.index.world().claim_seen(&key).unwrap_or(claim.metadata.created());
+                let took = self.clock.now().duration_since(seen);
+                self.metrics.claim_completed(namespace, took.try_into().unwrap_or_default());
+            }
+            Ending::TimedOut(_) | Ending::PoolMissing(_) => self.metrics.claim_expired(namespace),
         }
     }
 

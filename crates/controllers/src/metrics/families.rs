@@ -126,6 +126,11 @@ pub(super) struct PoolLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FamilyLabels {
+    pub family: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct EventLabels {
     pub result: &'static str,
 }
@@ -161,6 +166,7 @@ pub(super) struct Families {
     pub publish_seconds: Histogram,
     pub pool_desired: Family<PoolLabels, Gauge>,
     pub pool_available: Family<PoolLabels, Gauge>,
+    pub served: Family<FamilyLabels, Gauge>,
     pub undecodable: Family<KindLabels, Counter>,
     pub watch_failures: Family<KindLabels, Counter>,
     pub expectations_expired: Family<SubjectLabels, Counter>,
@@ -199,6 +205,7 @@ impl Families {
             publish_seconds: step_histogram(),
             pool_desired: Family::default(),
             pool_available: Family::default(),
+            served: Family::default(),
             undecodable: Family::default(),
             watch_failures: Family::default(),
             expectations_expired: Family::default(),
@@ -282,6 +289,11 @@ impl Families {
         );
         r.register("pool_desired", "Sandboxes a pool wants warm", self.pool_desired.clone());
         r.register("pool_available", "Sandboxes a pool has ready", self.pool_available.clone());
+        r.register(
+            "family_served",
+            "Whether all kinds of an API family are served and listed",
+            self.served.clone(),
+        );
         r.register(
             "undecodable_objects",
             "Objects that could not be decoded",

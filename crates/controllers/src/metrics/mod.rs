@@ -1,12 +1,13 @@
 //! What can be counted and timed.
 //!
-//! The names and labels of the first group are interface: dashboards and scale gates of the agents.x-k8s.io family read them. The second group is ours,
-//! under `sandbank_`: it says what a claim costs and where its time goes.
+//! The names and labels of the first group are interface: dashboards and scale gates of the agents.x-k8s.io family read them, and `sets.rs` has those of
+//! agents.kruise.io. The second group is ours, under `sandbank_`: it says what a claim costs and where its time goes.
 //!
 //! Everything is kept incrementally. A scrape costs the number of series, never a walk over the sandboxes.
 
 mod families;
 mod http;
+mod sets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +16,13 @@ use prometheus_client::registry::Registry;
 
 pub use families::{CreationLabels, LatencyLabels, SandboxLabels, SandboxLatencyLabels, Verb};
 pub use http::{ServeError, serve};
+pub use sets::SetNumbers;
 
 use crate::act::WriteError;
 use crate::kinds::Kind;
 use families::{
-    AdoptionLabels, EventLabels, Families, KindLabels, PoolLabels, SubjectLabels, WriteLabels,
+    AdoptionLabels, EventLabels, Families, FamilyLabels, KindLabels, PoolLabels, SubjectLabels,
+    WriteLabels,
 };
 
 /// Where an observed wait of a claim ended.
@@ -37,6 +40,7 @@ pub enum Adoption {
 #[derive(Clone)]
 pub struct Metrics {
     families: Families,
+    sets: sets::Sets,
     registry: Arc<Registry>,
 }
 
@@ -58,7 +62,8 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::default();
         let families = Families::register(&mut registry);
-        Metrics { families, registry: Arc::new(registry) }
+        let sets = sets::Sets::register(&mut registry);
+        Metrics { families, sets, registry: Arc::new(registry) }
     }
 
     /// The text a scrape gets.
@@ -204,6 +209,11 @@ impl Metrics {
         let labels = PoolLabels { family, namespace, warmpool_name };
         self.families.pool_desired.get_or_create(&labels).set(i64::from(desired));
         self.families.pool_available.get_or_create(&labels).set(i64::from(available));
+    }
+
+    /// Whether a family is served: all of its kinds were listed.
+    pub fn family_served(&self, family: &'static str, served: bool) {
+        self.families.served.get_or_create(&FamilyLabels { family }).set(served.into());
     }
 
     /// A pool is gone.
