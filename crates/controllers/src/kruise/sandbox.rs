@@ -316,6 +316,10 @@ impl Reconciler<Kruise> {
             return Ok(Some(until));
         }
         patch["metadata"] = json!({ "uid": sandbox.metadata.uid });
+        // A patch replaces the list of conditions as a whole. Where a claim writes one of them too, it has to be the list that was seen.
+        if sandbox.metadata.annotations.contains_key(keys::INIT_RUNTIME_REQUEST) {
+            patch["metadata"]["resourceVersion"] = json!(sandbox.metadata.resource_version);
+        }
         let (kind, key) = (Kind::KruiseSandbox, subject.key());
         match self.writer.patch(kind, key, Part::Status, &patch, urgency).await {
             Ok(written) => {

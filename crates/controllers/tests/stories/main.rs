@@ -13,6 +13,7 @@ mod cold;
 mod conversion;
 mod expiry;
 mod faults;
+mod kruise;
 mod leader;
 mod policy;
 mod refill;

@@ -17,6 +17,8 @@ use tower::{Service, ServiceExt};
 pub struct Wire {
     log: Arc<Mutex<Vec<String>>>,
     faults: Arc<Mutex<VecDeque<(Method, String, Fault)>>>,
+    /// How many more writes get through; no limit if unsaid.
+    left: Arc<Mutex<Option<usize>>>,
 }
 
 /// What goes wrong with one request.
@@ -48,6 +50,33 @@ impl Wire {
         self.faults.lock().push_back((method, part.to_owned(), fault));
     }
 
+    /// After so many more writes whoever writes hangs for ever, as if it had died between two of them.
+    pub fn stop_after(&self, writes: usize) {
+        *self.left.lock() = Some(writes);
+    }
+
+    /// Whether a write hangs.
+    pub fn is_stopped(&self) -> bool {
+        *self.left.lock() == Some(0)
+    }
+
+    /// Lets writes through again.
+    pub fn go_on(&self) {
+        *self.left.lock() = None;
+    }
+
+    fn stops(&self, method: &Method, path: &str) -> bool {
+        let mut left = self.left.lock();
+        match left.as_mut() {
+            Some(left) if is_counted(method, path) => {
+                let stops = *left == 0;
+                *left = left.saturating_sub(1);
+                stops
+            }
+            _ => false,
+        }
+    }
+
     /// Whether all that was to go wrong has gone wrong.
     pub fn is_whole(&self) -> bool {
         self.faults.lock().is_empty()
@@ -62,9 +91,7 @@ impl Wire {
     }
 
     fn note(&self, method: &Method, path: &str) {
-        let counted =
-            *method != Method::GET && !path.contains("/events") && !path.contains("/leases");
-        if counted {
+        if is_counted(method, path) {
             self.log.lock().push(format!("{method} {path}"));
         }
     }
@@ -107,6 +134,9 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (server, wire) = (self.server.clone(), self.wire.clone());
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        if wire.stops(&method, &path) {
+            return Box::pin(std::future::pending());
+        }
         wire.note(&method, &path);
         let fault = wire.fault(&method, &path);
         Box::pin(async move {
@@ -130,6 +160,10 @@ where
             }
         })
     }
+}
+
+fn is_counted(method: &Method, path: &str) -> bool {
+    *method != Method::GET && !path.contains("/events") && !path.contains("/leases")
 }
 
 fn lost() -> Result<Response<Answer>, tower::BoxError> {

@@ -38,7 +38,7 @@ pub fn bind(
         "metadata": {
             "uid": precondition.uid,
             "resourceVersion": precondition.version.to_string(),
-            "ownerReferences": [],
+            "ownerReferences": null,
             "labels": marks.labels,
             "annotations": marks.annotations,
         },

@@ -1,0 +1,3 @@
+//! Stories of `agents.kruise.io`.
+
+mod claims;
