@@ -10,7 +10,7 @@ use std::{
     path::Path,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt;
@@ -24,6 +24,9 @@ use crate::shim::protocol::{self, Reply, Request, SOCKET};
 
 /// How long a shim may take to answer. Starting a container on a loaded machine takes a second; a shim that is silent for longer hangs.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a shim may take from hanging up to its end: it ends what runs in its pod first.
+const LAST_BREATH: Duration = Duration::from_secs(6);
 
 /// Connects to the shim whose runtime folder is `dir`. Blocks.
 pub(super) fn connect(dir: &Path) -> io::Result<UnixStream> {
@@ -50,15 +53,37 @@ pub(super) fn ask(dir: &Path, request: &Request) -> Result<Answer, RuntimeError>
         let (reply, fds) = protocol::receive(&socket)?;
         Ok(Answer { reply, fds, socket })
     });
-    let answer = asked.map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            RuntimeError::NotRunning("the pod's shim".to_owned())
+    let answer = asked.map_err(|e| {
+        if is_gone(&e) || hung_up(&e) && ends(dir) {
+            return RuntimeError::NotRunning("the pod's shim".to_owned());
         }
-        _ => failed("ask the pod's shim", e),
+        failed("ask the pod's shim", e)
     })?;
     match answer.reply {
         Reply::Failed(failure) => Err(failure.into()),
         _ => Ok(answer),
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+fn hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof)
+}
+
+/// Whether a shim that hung up is gone soon. One that lives and hangs up can't be understood, and its pod must not be taken for dead.
+fn ends(dir: &Path) -> bool {
+    let deadline = Instant::now() + LAST_BREATH;
+    loop {
+        match connect(dir) {
+            Err(e) if is_gone(&e) => return true,
+            _ if Instant::now() > deadline => return false,
+            // Nothing tells of the end of a process that is not our child.
+            _ => std::thread::sleep(Duration::from_millis(10)),
+        }
     }
 }
 
@@ -225,5 +250,22 @@ impl AsyncWrite for Pipe {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_shim_that_hangs_up_and_ends_is_not_running() {
+        let folder = tempfile::tempdir().unwrap();
+        let ending = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
+        let shim = std::thread::spawn(move || ending.accept().map(drop));
+        let asked = ask(folder.path(), &Request::State).map(|answer| answer.fds.len());
+        assert!(matches!(asked, Err(RuntimeError::NotRunning(_))), "{asked:?}");
+        shim.join().unwrap().unwrap();
     }
 }

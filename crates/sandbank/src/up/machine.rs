@@ -106,12 +106,12 @@ pub async fn end_pods(dir: &DataDir) -> Result<usize, Error> {
         return Ok(0);
     }
     check(RuntimeKind::Oci)?;
-    let runtime = OciRuntime::open(config).await.map_err(refused)?;
-    let pods = runtime.pods().await.map_err(refused)?;
+    let runtime = OciRuntime::open(config).await.map_err(left)?;
+    let pods = runtime.pods().await.map_err(left)?;
     for pod in &pods {
-        runtime.remove_pod(&pod.setup.id).await.map_err(refused)?;
+        runtime.remove_pod(&pod.setup.id).await.map_err(left)?;
     }
-    runtime.dismantle().await.map_err(refused)?;
+    runtime.dismantle().await.map_err(left)?;
     Ok(pods.len())
 }
 
@@ -126,6 +126,10 @@ fn config(dir: &DataDir, network: PodNetwork) -> OciConfig {
     config.network.bridge = format!("sb-{id:08x}");
     config.network.range = Range::new(network.address, network.prefix);
     config
+}
+
+fn left(error: RuntimeError) -> Error {
+    Error::refused("ending the pods", error.to_string(), "try again; nothing else was changed")
 }
 
 fn refused(error: RuntimeError) -> Error {
