@@ -91,7 +91,8 @@ async fn nothing_else_of_a_pod_may_change() {
     ] {
         let operation = json!([{"op": "add", "path": pointer, "value": value}]).to_string();
         let answer = patch(&server, POD, "application/json-patch+json", &operation).await;
-        let message = format!("Pod \"p\" is invalid: spec: Forbidden: {ELSE}\nchanged: {path}");
+        let message =
+            format!("Pod \"p\" is invalid: spec: Forbidden: {ELSE}; this one changes {path}");
         let status = answer.refused(422, "Invalid", &message);
         assert_eq!(status["details"]["causes"][0]["reason"], "FieldValueForbidden");
     }

@@ -34,8 +34,8 @@ pub(super) fn check(pod: &Value, old: &Value, errors: &mut Vec<FieldError>) {
         let detail = format!(
             "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
              `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
-             `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n\
-             changed: {}",
+             `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\
+             ; this one changes {}",
             changed.join(", ")
         );
         errors.push(FieldError::forbidden("spec", detail));
