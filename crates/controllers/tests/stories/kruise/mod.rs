@@ -1,3 +1,4 @@
 //! Stories of `agents.kruise.io`.
 
 mod claims;
+mod sets;
