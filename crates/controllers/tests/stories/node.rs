@@ -1,7 +1,8 @@
 //! A node that only says that pods run. What a pod does is written in its image:
-//! `ready` runs at once, `soon` after three seconds, `slow` after ten, `broken` can't be pulled, `done` has ended well.
+//! `ready` runs at once, `soon` after three seconds, `slow` after ten, `broken` can't be pulled, `done` has ended well, `here` has the address of this machine.
+//! A pod whose image or resources change has a container of the new image with the new resources a moment later.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -18,7 +19,7 @@ pub const START: Duration = Duration::from_millis(200);
 pub async fn run(client: kube::Client) {
     let pods: Api<Pod> = Api::all(client.clone());
     let mut events = watcher(pods, watcher::Config::default()).boxed();
-    let mut started: BTreeSet<String> = BTreeSet::new();
+    let mut started: BTreeMap<String, Runs> = BTreeMap::new();
     let mut address = 0_u32;
     while let Some(event) = events.next().await {
         let Ok(Event::Apply(pod) | Event::InitApply(pod)) = event else { continue };
@@ -35,29 +36,56 @@ pub async fn run(client: kube::Client) {
             });
             continue;
         }
-        if !started.insert(uid) {
-            continue;
+        let containers = pod.spec.map(|spec| json!(spec.containers)).unwrap_or_default();
+        match started.get_mut(&uid) {
+            None => {}
+            Some(runs) if runs.containers == containers => continue,
+            Some(runs) => {
+                *runs = Runs { changes: runs.changes + 1, containers };
+                let status = json!({"containerStatuses": runs.statuses()});
+                tokio::spawn(write_status(api, name, START, status));
+                continue;
+            }
         }
+        let runs = Runs { changes: 0, containers };
         address += 1;
-        let image = pod
-            .spec
-            .and_then(|spec| spec.containers.into_iter().next())
-            .and_then(|c| c.image)
-            .unwrap_or_default();
+        let image = runs.containers[0]["image"].as_str().unwrap_or_default().to_owned();
         let ip = format!("10.1.{}.{}", address / 250, address % 250 + 1);
-        tokio::spawn(async move {
-            let (delay, status) = life(&image, &ip);
-            tokio::time::sleep(delay).await;
-            // A pod that was deleted meanwhile has no status to write.
-            let _ = api
-                .patch_status(
-                    &name,
-                    &PatchParams::default(),
-                    &Patch::Merge(json!({ "status": status })),
-                )
-                .await;
-        });
+        let (delay, mut status) = life(&image, &ip);
+        if status["phase"] == "Running" {
+            status["containerStatuses"] = runs.statuses();
+        }
+        started.insert(uid, runs);
+        tokio::spawn(write_status(api, name, delay, status));
     }
+}
+
+/// What a pod runs, and how often that was changed.
+struct Runs {
+    changes: u32,
+    containers: Value,
+}
+
+impl Runs {
+    fn statuses(&self) -> Value {
+        let containers = self.containers.as_array().cloned().unwrap_or_default();
+        let status = |container: &Value| {
+            let image = container["image"].as_str().unwrap_or_default();
+            json!({
+                "name": container["name"], "image": image, "imageID": format!("id-of-{image}"),
+                "containerID": format!("pretended://{}", self.changes), "ready": true, "restartCount": self.changes,
+                "resources": container["resources"], "state": {"running": {}},
+            })
+        };
+        containers.iter().map(status).collect()
+    }
+}
+
+async fn write_status(api: Api<Pod>, name: String, delay: Duration, status: Value) {
+    tokio::time::sleep(delay).await;
+    // A pod that was deleted meanwhile has no status to write.
+    let patch = Patch::Merge(json!({ "status": status }));
+    let _ = api.patch_status(&name, &PatchParams::default(), &patch).await;
 }
 
 fn life(image: &str, ip: &str) -> (Duration, Value) {
@@ -69,6 +97,12 @@ fn life(image: &str, ip: &str) -> (Duration, Value) {
     match image.split(':').next().unwrap_or_default() {
         "soon" => (Duration::from_secs(3), running),
         "slow" => (Duration::from_secs(10), running),
+        "here" => {
+            let mut running = running;
+            (running["podIP"], running["podIPs"]) =
+                (json!("127.0.0.1"), json!([{"ip": "127.0.0.1"}]));
+            (START, running)
+        }
         "broken" => {
             let waiting =
                 json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}});

@@ -1,11 +1,14 @@
 //! Claims of several sandboxes: from warm ones, cold ones, against others, and through crashes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use controllers::kinds::Kind;
 use http::Method;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::stage::{Stage, condition};
 use crate::wire::Fault;
@@ -383,6 +386,91 @@ async fn what_the_set_can_not_do_is_said() {
     let why = condition(&claim, "Completed")["message"].as_str().unwrap().to_owned();
     assert!(why.contains("has no requests.cpu"), "{why}");
     stage.stocked("demo", 1).await;
+}
+
+/// The change takes effect in the running pod, and the claim is over when it has.
+#[tokio::test(start_paused = true)]
+async fn an_image_changed_at_claim_is_verified_before_the_claim_is_over() {
+    let stage = Stage::stocked_set(2).await;
+    let warm = names(&stage.list(Kind::KruiseSandbox).await);
+    let spec = json!({"replicas": 2, "inplaceUpdate": {"image": "ready:2"}});
+    stage.ask("c", "demo", spec).await;
+    let claim = stage.over("c").await;
+    assert_eq!(claim["status"]["claimedReplicas"], 2);
+    for sandbox in stage.of_claim(&claim).await {
+        let name = sandbox["metadata"]["name"].as_str().unwrap().to_owned();
+        assert!(warm.contains(&name));
+        assert_eq!(sandbox["spec"]["template"]["spec"]["containers"][0]["image"], "ready:2");
+        assert_eq!(condition(&sandbox, "InplaceUpdate")["status"], "True", "{sandbox:#}");
+        let pod = stage.get(Kind::Pod, &name).await.unwrap();
+        assert_eq!(pod["status"]["containerStatuses"][0]["imageID"], "id-of-ready:2");
+    }
+    stage.stocked("demo", 2).await;
+    let old = |it: &Value| it["spec"]["template"]["spec"]["containers"][0]["image"] == "ready";
+    assert_eq!(stage.list(Kind::KruiseSandbox).await.iter().filter(|it| old(it)).count(), 2);
+}
+
+/// In real time: paused time would run out while the network is waited for.
+#[tokio::test]
+async fn the_runtime_inside_is_told_before_the_claim_is_over() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (note_it, listener) = (heard.clone(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let port = listener.local_addr().unwrap().port();
+    let init = async move |body: String| {
+        note_it.lock().push(serde_json::from_str::<Value>(&body).unwrap());
+        http::StatusCode::NO_CONTENT
+    };
+    let app = axum::Router::new().route("/init", axum::routing::post(init));
+    let server = tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let stage = Stage::open().await;
+    let block = |port: u16| {
+        json!({
+            "metadata": {"annotations": {"agents.kruise.io/runtime-url": format!("http://127.0.0.1:{port}")}},
+            "spec": {"containers": [{"name": "main", "image": "here"}]},
+        })
+    };
+    for (name, replicas, port) in [("warm", 1, port), ("cold", 0, port), ("deaf", 0, 1)] {
+        let spec = json!({"replicas": replicas, "template": block(port)});
+        stage.create(Kind::SandboxSet, json!({"metadata": {"name": name}, "spec": spec})).await;
+    }
+    stage.stocked("warm", 1).await;
+    for name in ["warm", "cold"] {
+        stage.ask(name, name, json!({"envVars": {"NAME": name}})).await;
+        let claim = stage.over(name).await;
+        assert_eq!(claim["status"]["claimedReplicas"], 1);
+        assert_eq!(condition(&claim, "EnvVarsDelivered"), Value::Null);
+        let sandbox = stage.of_claim(&claim).await.remove(0);
+        assert_eq!(condition(&sandbox, "RuntimeInitialized")["status"], "True");
+        let told = heard.lock().pop().unwrap();
+        assert_eq!(told["envVars"]["NAME"], name);
+        assert_eq!(told["accessToken"], note(&sandbox, "runtime-access-token"));
+    }
+    // Nobody listens: the sandbox is of no use, and the claim says why.
+    stage.ask("deaf", "deaf", json!({"claimTimeout": "5s", "envVars": {"A": "1"}})).await;
+    let claim = stage.over("deaf").await;
+    assert_eq!(claim["status"]["claimedReplicas"], 0);
+    let why = condition(&claim, "Completed")["message"].as_str().unwrap().to_owned();
+    assert!(why.contains("runtime"), "{why}");
+    // Told to leave it alone, the claim takes what it gets.
+    stage.ask("quiet", "deaf", json!({"skipInitRuntime": true})).await;
+    assert_eq!(stage.over("quiet").await["status"]["claimedReplicas"], 1);
+    assert!(heard.lock().is_empty());
+    server.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_are_claimed_in_few_reports() {
+    let stage = Stage::stocked_set(100).await;
+    stage.wire.clear();
+    stage.ask("c", "demo", json!({"replicas": 100})).await;
+    let claim = stage.over("c").await;
+    assert_eq!((told(&claim).len(), stage.of_claim(&claim).await.len()), (100, 100));
+    let writes = stage.wire.writes();
+    let reports = writes.iter().filter(|it| it.contains("sandboxclaims")).count();
+    assert!(reports <= 2, "{reports}");
+    stage.stocked("demo", 100).await;
+    assert_eq!(stage.list(Kind::KruiseSandbox).await.len(), 200);
 }
 
 #[tokio::test(start_paused = true)]
