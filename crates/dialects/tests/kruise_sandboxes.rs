@@ -7,12 +7,12 @@ extern crate sandbank_dialects as dialects;
 
 use dialects::condition::{Condition, find};
 use dialects::kruise::build::{change, pod, volume};
-use dialects::kruise::sandbox::{ON_POD_LOST, State};
+use dialects::kruise::sandbox::{ON_POD_LOST, Running, State};
 use dialects::kruise::types::{Sandbox, SandboxStatus, SandboxTemplate};
 use dialects::kruise::{keys, revision};
 use dialects::pod::Pod;
 use engine::lifecycle::{
-    ChangePolicy, Fit, Fixed, HookRun, LifeReady, LifeStatus, LifeView, OnLost, PauseState, Phase,
+    ChangePolicy, Fit, Fixed, Inside, LifeReady, LifeStatus, LifeView, OnLost, PauseState, Phase,
     PodFacts, PodOwner, PodTrouble, Progress, ResourceDrift, ResumeState, Retention, UpdateState,
     UpgradeStep, plan,
 };
@@ -91,7 +91,7 @@ fn running(sandbox: &Sandbox) -> Pod {
 }
 
 fn view(sandbox: &Sandbox, pod: Option<&Pod>) -> LifeView {
-    sandbox.view(pod, None, |_| None, None, HookRun::Idle)
+    sandbox.view(pod, None, |_| None, None, Running::default())
 }
 
 fn decided(phase: Phase, ready: LifeReady) -> LifeStatus {
@@ -104,6 +104,7 @@ fn decided(phase: Phase, ready: LifeReady) -> LifeStatus {
         resume: ResumeState::None,
         update: UpdateState::None,
         upgrade: None,
+        inside: Inside::None,
         pod: Some(PodFacts {
             uid: Uid::new("p1"),
             ip: Some("10.0.0.7".to_owned()),
@@ -582,4 +583,23 @@ fn a_sandbox_of_another_controller_is_taken_up_as_it_is() {
     let plan = plan(&view(&theirs, Some(&pod)), now());
     assert_eq!(plan.actions, []);
     assert_eq!(plan.status.unwrap().phase, Phase::Running);
+}
+
+#[test]
+fn what_the_program_inside_was_told_is_kept_until_it_is_another_one() {
+    let told = json!({"type": "RuntimeInitialized", "status": "True", "reason": "Succeeded", "message": "by a claim",
+                      "lastTransitionTime": NOW});
+    let mut sandbox = sandbox(json!({
+        "metadata": {"annotations": {keys::INIT_RUNTIME_REQUEST: "{}", keys::RUNTIME_URL: "http://127.0.0.1:49983"}},
+        "status": {"phase": "Running", "podInfo": {"podUID": "p1"}, "conditions": [told]},
+    }));
+    let pod = running(&sandbox);
+    let as_it_is = plan(&view(&sandbox, Some(&pod)), now()).status.unwrap();
+    assert_eq!(as_it_is.inside, Inside::Told);
+    let find_told =
+        |status: &SandboxStatus| find(&status.conditions, "RuntimeInitialized").unwrap().clone();
+    assert_eq!(find_told(&sandbox.next_status(&as_it_is, Some(&pod), now())).message, "by a claim");
+    sandbox.status.pod_info.pod_uid = "p0".to_owned();
+    let anew = plan(&view(&sandbox, Some(&pod)), now()).status.unwrap();
+    assert_eq!(find_told(&sandbox.next_status(&anew, Some(&pod), now())).reason, "Pending");
 }

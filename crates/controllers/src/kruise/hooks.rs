@@ -1,13 +1,17 @@
 //! The hooks of upgrades: commands in pods that take their time, while the sandbox is looked at as usual.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use dialects::kruise::Sandbox;
+use dialects::kruise::runtime::InitRequest;
 use engine::lifecycle::{Hook, HookMoment, HookRun};
 use engine::{Key, Revision, Uid};
 use parking_lot::Mutex;
 
 use super::Kruise;
+use super::runtime::{self, Telling};
 use crate::act::ExecError;
 use crate::queue::Priority;
 use crate::reconcile::Reconciler;
@@ -16,9 +20,9 @@ use crate::subject::Subject;
 /// The longest that a hook may take, whatever it asks for. An upgrade that waits longer is better told that it failed.
 const LONGEST: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// What is known of hooks. One for each sandbox: its last.
+/// What is known of hooks, and of what the programs inside are told. One of each for each sandbox: its last.
 #[derive(Debug, Default)]
-pub struct Hooks(Mutex<BTreeMap<Key, Known>>);
+pub struct Hooks(Mutex<BTreeMap<Key, Known>>, Mutex<BTreeMap<Key, (Uid, HookRun)>>);
 
 #[derive(Debug)]
 struct Known {
@@ -48,9 +52,18 @@ impl Hooks {
         }
     }
 
+    /// What is known of the telling of the program in this pod.
+    pub fn telling(&self, sandbox: &Key, pod: &Uid) -> HookRun {
+        match self.1.lock().get(sandbox) {
+            Some((known, run)) if known == pod => run.clone(),
+            _ => HookRun::Idle,
+        }
+    }
+
     /// The sandbox is gone.
     pub fn forget(&self, sandbox: &Key) {
         self.0.lock().remove(sandbox);
+        self.1.lock().remove(sandbox);
     }
 
     fn begun(&self, sandbox: &Key, id: Id) {
@@ -89,6 +102,38 @@ impl Reconciler<Kruise> {
             tracing::info!(%sandbox, ?run, "a hook ended");
             this.memory.own.hooks.ended(&sandbox, &id, run);
             this.wake(Subject::Sandbox(sandbox), Priority::Background);
+        });
+    }
+
+    /// Starts to tell the program inside what it was told before. The end wakes the sandbox.
+    pub(super) fn tell_again(
+        self: &Arc<Self>,
+        sandbox: &Sandbox,
+        address: Option<(IpAddr, u16)>,
+        pod: &Uid,
+    ) {
+        let key = sandbox.metadata.key();
+        let request = InitRequest::noted(&sandbox.metadata.annotations);
+        self.memory.own.hooks.1.lock().insert(key.clone(), (pod.clone(), HookRun::Running));
+        let (this, pod) = (self.clone(), pod.clone());
+        tokio::spawn(async move {
+            let done = match (address, request) {
+                (Some((ip, port)), Some(request)) => {
+                    let told = runtime::tell(ip, port, &request, Telling::Again).await;
+                    told.map_err(|error| error.line())
+                }
+                _ => Err("it has no address, or nothing was noted for it".to_owned()),
+            };
+            let run = match done {
+                Ok(()) => HookRun::Succeeded,
+                Err(why) => HookRun::Failed(why),
+            };
+            let mut tellings = this.memory.own.hooks.1.lock();
+            if let Some((_, known)) = tellings.get_mut(&key).filter(|(known, _)| *known == pod) {
+                *known = run;
+            }
+            drop(tellings);
+            this.wake(Subject::Sandbox(key), Priority::Background);
         });
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use dialects::condition::to_second;
 use dialects::kruise::build::{change, pod, volume};
 use dialects::kruise::keys;
+use dialects::kruise::runtime as inside;
+use dialects::kruise::sandbox::Running;
 use dialects::kruise::types::{Sandbox, SandboxTemplate};
 use dialects::pod::Pod;
 use engine::lifecycle::{
@@ -92,8 +94,8 @@ impl Reconciler<Kruise> {
             };
             let pod = world.pods.get(key).cloned();
             let template = template_of(&world, &sandbox).cloned();
-            let hook = self.hook(&sandbox, pod.as_deref());
-            let view = view(&world, &sandbox, self.memory.error(key), hook);
+            let running = self.under_way(&sandbox, pod.as_deref());
+            let view = view(&world, &sandbox, self.memory.error(key), running);
             let owner = view.pod.as_ref().map(|pod| pod.owner);
             (Seen { sandbox, pod, template }, owner, engine::lifecycle::plan(&view, now))
         };
@@ -112,17 +114,21 @@ impl Reconciler<Kruise> {
         Ok([plan.wake_at, quiet, recheck, stranger].into_iter().flatten().min())
     }
 
-    /// What is known of the hook that the reported step of an upgrade is about.
-    fn hook(&self, sandbox: &Sandbox, pod: Option<&Pod>) -> HookRun {
-        let reported = sandbox.view(pod, None, |_| None, None, HookRun::Idle).reported;
-        let moment = match reported.upgrade {
-            Some(UpgradeStep::Before | UpgradeStep::BeforeFailed(_)) => HookMoment::Before,
-            Some(UpgradeStep::After | UpgradeStep::AfterFailed(_)) => HookMoment::After,
-            _ => return HookRun::Idle,
-        };
-        let Some(pod) = pod else { return HookRun::Idle };
+    /// What is under way for a sandbox: the hook that the reported step of an upgrade is about, and the telling of the program inside.
+    fn under_way(&self, sandbox: &Sandbox, pod: Option<&Pod>) -> Running {
+        let Some(pod) = pod.map(|pod| pod.metadata.uid()) else { return Running::default() };
+        let (key, hooks) = (sandbox.metadata.key(), &self.memory.own.hooks);
         let revision = engine::Revision::new(sandbox.revision());
-        self.memory.own.hooks.of(&sandbox.metadata.key(), moment, &pod.metadata.uid(), &revision)
+        let hook = match sandbox.reported().upgrade {
+            Some(UpgradeStep::Before | UpgradeStep::BeforeFailed(_)) => {
+                hooks.of(&key, HookMoment::Before, &pod, &revision)
+            }
+            Some(UpgradeStep::After | UpgradeStep::AfterFailed(_)) => {
+                hooks.of(&key, HookMoment::After, &pod, &revision)
+            }
+            _ => HookRun::Idle,
+        };
+        Running { hook, telling: hooks.telling(&key, &pod) }
     }
 
     async fn carry_out_life(
@@ -203,6 +209,12 @@ impl Reconciler<Kruise> {
             LifeAction::RunHook(hook) => {
                 let first = pod.as_ref().and_then(|pod| pod.spec.containers.first());
                 self.run_hook(key, first.map(|container| container.name.clone()), hook);
+            }
+            LifeAction::TellRuntime { pod: life } => {
+                let template = sandbox.spec.block.pod(template.as_deref());
+                let port = inside::port(&sandbox.metadata.annotations, template);
+                let ip = pod.as_ref().and_then(|pod| pod.ips().first()?.parse().ok());
+                self.tell_again(sandbox, ip.zip(port), life);
             }
             LifeAction::AddFinalizer(precondition) => {
                 let mut finalizers = sandbox.metadata.finalizers.clone();
@@ -360,7 +372,9 @@ fn target<'a>(subject: &'a Subject, action: &'a LifeAction) -> (&'static str, Ki
         LifeAction::ResizePod { key, .. } | LifeAction::PatchPod { key, .. } => {
             ("patch", Kind::Pod, key)
         }
-        LifeAction::RunHook(_) => ("run", Kind::Pod, subject.key()),
+        LifeAction::RunHook(_) | LifeAction::TellRuntime { .. } => {
+            ("run", Kind::Pod, subject.key())
+        }
         LifeAction::AddFinalizer(_) | LifeAction::RemoveFinalizer(_) | LifeAction::Pause { .. } => {
             ("patch", Kind::KruiseSandbox, subject.key())
         }
@@ -391,7 +405,7 @@ pub(super) fn view(
     world: &World<Kruise>,
     sandbox: &Sandbox,
     setback: Option<Setback>,
-    hook: HookRun,
+    running: Running,
 ) -> LifeView {
     let key = sandbox.metadata.key();
     let volumes = |name: &str| {
@@ -399,5 +413,5 @@ pub(super) fn view(
     };
     let template = template_of(world, sandbox).map(Arc::as_ref);
     let pod = world.pods.get(&key).map(Arc::as_ref);
-    sandbox.view(pod, template, volumes, setback, hook)
+    sandbox.view(pod, template, volumes, setback, running)
 }

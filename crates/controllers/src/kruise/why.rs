@@ -1,11 +1,11 @@
 //! Why this family's objects are in the state they are in, from object to object.
 
 use dialects::condition::{Condition, find};
+use dialects::kruise::sandbox::Running;
 use dialects::kruise::{SandboxClaim, SandboxSet};
 use engine::Key;
 use engine::backoff::Backoff;
 use engine::batch::{Content, HoldingState, Source};
-use engine::lifecycle::HookRun;
 use jiff::Timestamp;
 
 use super::claim_view::{Overlay, Seen};
@@ -91,8 +91,8 @@ impl Chain<'_> {
         let Some(object) = self.world.sandboxes.get(name) else {
             return missing(Kind::KruiseSandbox, name);
         };
-        // Whether a hook runs is memory of a running controller.
-        let view = sandbox::view(self.world, object, None, HookRun::Idle);
+        // What is under way is memory of a running controller.
+        let view = sandbox::view(self.world, object, None, Running::default());
         let plan = engine::lifecycle::plan(&view, self.now);
         let status = &object.status;
         let ready = find(&status.conditions, "Ready");

@@ -25,6 +25,60 @@ async fn a_sandbox_runs_in_a_pod_of_its_name() {
     assert_eq!(stage.event("SandboxRunning").await, "Sandbox started");
 }
 
+/// A set of three, filled. Returns the name of one of its sandboxes.
+async fn filled(stage: &Stage, image: &str) -> String {
+    let template = json!({"spec": {"containers": [{"name": "main", "image": image}]}});
+    let set = json!({"metadata": {"name": "demo"}, "spec": {"replicas": 3, "template": template}});
+    stage.create(Kind::SandboxSet, set).await;
+    stage
+        .until("the set is full", async || {
+            let set = stage.get(Kind::SandboxSet, "demo").await?;
+            (set["status"]["availableReplicas"] == 3).then_some(())
+        })
+        .await;
+    stage.pass(Duration::from_secs(120)).await;
+    stage.list(Kind::KruiseSandbox).await[0]["metadata"]["name"].as_str().unwrap().to_owned()
+}
+
+/// The budget: the sandbox is made by its set, then there is one pod and one report, and nothing more.
+#[tokio::test(start_paused = true)]
+async fn a_warm_sandbox_costs_three_writes() {
+    let stage = Stage::open().await;
+    filled(&stage, "soon").await;
+    let about =
+        |part: &str| stage.wire.writes().iter().filter(|write| write.contains(part)).count();
+    assert_eq!((about("/sandboxes"), about("/pods")), (6, 3), "{:?}", stage.wire.writes());
+}
+
+/// Whoever takes it from outside writes once; then the pod is marked, and nothing else is said.
+#[tokio::test(start_paused = true)]
+async fn a_claimed_sandbox_costs_one_write_to_its_pod() {
+    let stage = Stage::open().await;
+    let name = filled(&stage, "ready").await;
+    stage.wire.clear();
+    stage
+        .patch(Kind::KruiseSandbox, &name, json!({
+            "metadata": {
+                "ownerReferences": [],
+                "labels": {"agents.kruise.io/sandbox-claimed": "true", "agents.kruise.io/claim-name": "c"},
+                "annotations": {"agents.kruise.io/owner": "a-claim", "agents.kruise.io/lock": "a-claim"},
+            },
+            "spec": {"template": {"metadata": {"labels": {"agents.kruise.io/owner": "a-claim"}}}},
+        }))
+        .await;
+    let pod = stage
+        .until("the pod is marked", async || {
+            let pod = stage.get(Kind::Pod, &name).await?;
+            (pod["metadata"]["labels"]["agents.kruise.io/owner"] == "a-claim").then_some(pod)
+        })
+        .await;
+    assert_eq!(pod["metadata"]["labels"]["agents.kruise.io/sandbox-claimed"], "true");
+    stage.pass(Duration::from_secs(120)).await;
+    let writes: Vec<String> =
+        stage.wire.writes().into_iter().filter(|write| write.contains(&name)).collect();
+    assert_eq!(writes, [format!("PATCH /api/v1/namespaces/default/pods/{name}")]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn pause_and_resume_keep_the_volumes() {
     let stage = Stage::open().await;

@@ -21,10 +21,12 @@
 //! - [`LifeView`], [`LifePlan`]: what goes in and what comes out.
 //! - `start`: Pending. `run`: Running, and a pod that is lost. `pause`: Paused and Resuming. `finish`: the three ends. `timers`: what happens at a set time.
 //! - `update`: changes that a running pod can take. `upgrade`: changes that need another pod, with the hooks around it.
+//! - `inside`: the program in the pod that is told for whom it runs, and told again when its pod is another one.
 //!
 //! What is an option here: what becomes of a sandbox whose pod is lost ([`OnLost`]), and how a change of the template reaches the pod ([`ChangePolicy`]).
 
 mod finish;
+mod inside;
 mod outcome;
 mod pause;
 mod plan;

@@ -54,6 +54,11 @@ pub enum LifeAction {
     },
     /// Run a hook in the pod.
     RunHook(Hook),
+    /// Tell the program inside for whom it runs.
+    TellRuntime {
+        /// The life of the pod that it runs in.
+        pod: Uid,
+    },
     /// Put our finalizer on the sandbox, if nobody wrote to it since.
     AddFinalizer(Precondition),
     /// Take it off, if nobody wrote to it since.
@@ -166,6 +171,8 @@ pub struct LifeStatus {
     pub update: UpdateState,
     /// How far an upgrade is.
     pub upgrade: Option<UpgradeStep>,
+    /// Whether the program inside was told.
+    pub inside: Inside,
     /// The pod that the sandbox runs in; nothing while it has none that runs.
     pub pod: Option<PodFacts>,
 }
@@ -247,6 +254,20 @@ pub enum UpdateState {
     /// It changed.
     Done,
     /// It did not, or not in all. The text says why.
+    Failed(String),
+}
+
+/// Whether the program inside a sandbox was told for whom it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Inside {
+    /// Nothing is said of that: there is nothing to tell, or whoever gives the sandbox away has not done so yet.
+    #[default]
+    None,
+    /// Not yet: it is another one than the one that was told.
+    Pending,
+    /// It was.
+    Told,
+    /// It could not be. The text says why.
     Failed(String),
 }
 

@@ -5,7 +5,7 @@ use super::outcome::{
 };
 use super::pods::{self, PodNow};
 use super::view::LifeView;
-use super::{finish, pause, run, start, timers, upgrade};
+use super::{finish, inside, pause, run, start, timers, upgrade};
 use crate::reason::{Code, Reason};
 use crate::sandbox::Mode;
 use jiff::Timestamp;
@@ -26,7 +26,10 @@ impl Draft {
 /// What should be done about a sandbox.
 pub fn plan(view: &LifeView, now: Timestamp) -> LifePlan {
     let mut draft = Draft::default();
-    let status = decide(view, now, &mut draft);
+    let mut status = decide(view, now, &mut draft);
+    if let Some(status) = &mut status {
+        inside::settle(view, status, &mut draft);
+    }
     let ended = status.as_ref().map_or(view.reported.phase, |status| Some(status.phase));
     let ended = ended.is_some_and(Phase::is_final);
     let timer = if view.leaving { None } else { timers::next(view, ended, now) };
@@ -76,6 +79,7 @@ impl LifeStatus {
             resume: reported.resume,
             update: reported.update.clone(),
             upgrade: reported.upgrade.clone(),
+            inside: reported.inside.clone(),
             pod: pods::facts(PodNow::of(view)),
         }
     }

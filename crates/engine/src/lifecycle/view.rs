@@ -1,6 +1,6 @@
 //! What goes into a plan.
 
-use super::outcome::{PauseState, Phase, ResumeState, UpdateState, UpgradeStep};
+use super::outcome::{Inside, PauseState, Phase, ResumeState, UpdateState, UpgradeStep};
 use crate::ids::{Key, NodeName, Precondition, Revision, Uid};
 use crate::sandbox::{Drift, Mode, PodPhase, Setback, VolumeView};
 use crate::world::Trouble;
@@ -32,6 +32,20 @@ pub struct LifeView {
     pub setback: Option<Setback>,
     /// The hook of the step that was reported last, as far as this process knows.
     pub hook: HookRun,
+    /// Whether a program inside has to be told for whom it runs.
+    pub runtime: Runtime,
+    /// How far the telling of the program in this pod is, as far as this process knows.
+    pub telling: HookRun,
+}
+
+/// Whether a program inside a sandbox has to be told for whom it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Runtime {
+    /// There is none, or nothing to tell it.
+    #[default]
+    Silent,
+    /// It has to be, again in each pod.
+    Listens,
 }
 
 /// Whether our finalizer is on the object.
@@ -61,6 +75,10 @@ pub struct Reported {
     pub update: UpdateState,
     /// How far an upgrade was.
     pub upgrade: Option<UpgradeStep>,
+    /// Whether the program inside was told.
+    pub inside: Inside,
+    /// The life of the pod that it ran in.
+    pub pod: Option<Uid>,
 }
 
 /// What is asked for.

@@ -3,20 +3,30 @@
 use crate::condition::{Condition, find};
 use crate::kruise::build::{change, pod};
 use crate::kruise::types::{Sandbox, SandboxTemplate, UpgradeHook};
-use crate::kruise::{build, duration, keys};
+use crate::kruise::{build, duration, keys, runtime};
 use crate::meta::Meta;
 use crate::pod::Pod;
-use engine::Revision;
 use engine::lifecycle::{
-    Blueprint, ChangePolicy, Ending, Finalizer, HookCommand, HookRun, LifePod, LifeView, OnLost,
-    PauseState, PodTrouble, Reported, ResumeState, Retention, UpdateState, UpgradeStep, Wish,
+    Blueprint, ChangePolicy, Ending, Finalizer, HookCommand, HookRun, Inside, LifePod, LifeView,
+    OnLost, PauseState, PodTrouble, Reported, ResumeState, Retention, Runtime, UpdateState,
+    UpgradeStep, Wish,
 };
 use engine::sandbox::{ChildView, Drift, Mode, Ownership, Setback, VolumeView};
+use engine::{Revision, Uid};
 use jiff::SignedDuration;
 
 /// Annotation, ours, on a Sandbox or on its pod template: what becomes of it when its pod is lost. `Recreate` gives it another pod on the same volumes, `Fail` ends it.
 /// Unsaid: `Recreate` for one that has volume claims of its own, since what matters is on them, and `Fail` for others, as the family has it.
 pub const ON_POD_LOST: &str = "sandbank.agents.kruise.io/on-pod-lost";
+
+/// What is under way for a sandbox in this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Running {
+    /// The hook of the step that was reported last.
+    pub hook: HookRun,
+    /// The telling of the program inside.
+    pub telling: HookRun,
+}
 
 /// How long a hook may take that does not say.
 const HOOK_SECONDS: i64 = 60;
@@ -29,7 +39,7 @@ impl Sandbox {
         referenced: Option<&SandboxTemplate>,
         volumes: impl Fn(&str) -> Option<ChildView>,
         setback: Option<Setback>,
-        hook: HookRun,
+        running: Running,
     ) -> LifeView {
         let key = self.metadata.key();
         let wanted = self.spec.block.volumes(referenced).iter().map(|template| {
@@ -51,7 +61,9 @@ impl Sandbox {
             blueprint: self.blueprint(referenced),
             pod: pod.map(|pod| self.pod_view(pod)),
             setback,
-            hook,
+            hook: running.hook,
+            runtime: self.runtime(referenced),
+            telling: running.telling,
             key,
         }
     }
@@ -136,6 +148,16 @@ impl Sandbox {
         }
     }
 
+    /// Whether there is a program inside, and something that it was told or has to be.
+    fn runtime(&self, referenced: Option<&SandboxTemplate>) -> Runtime {
+        let annotations = &self.metadata.annotations;
+        let noted = annotations.contains_key(keys::INIT_RUNTIME_REQUEST);
+        match runtime::port(annotations, self.spec.block.pod(referenced)) {
+            Some(_) if noted => Runtime::Listens,
+            _ => Runtime::Silent,
+        }
+    }
+
     /// What becomes of it when its pod is lost.
     pub fn on_lost(&self, referenced: Option<&SandboxTemplate>) -> OnLost {
         let template = self.spec.block.pod(referenced).map(|pod| &pod.metadata.annotations);
@@ -152,7 +174,7 @@ impl Sandbox {
     }
 
     /// What was last reported.
-    fn reported(&self) -> Reported {
+    pub fn reported(&self) -> Reported {
         let status = &self.status;
         let condition = |kind: &str| find(&status.conditions, kind);
         Reported {
@@ -179,6 +201,13 @@ impl Sandbox {
                 Some(_) => UpdateState::Going,
             },
             upgrade: condition("Upgrading").and_then(upgrade),
+            inside: match condition(runtime::CONDITION) {
+                None => Inside::None,
+                Some(told) if told.is_true() => Inside::Told,
+                Some(told) if told.reason == "Failed" => Inside::Failed(told.message.clone()),
+                Some(_) => Inside::Pending,
+            },
+            pod: (!status.pod_info.pod_uid.is_empty()).then(|| Uid::new(&status.pod_info.pod_uid)),
         }
     }
 }

@@ -8,5 +8,5 @@ mod asked;
 mod standing;
 pub mod status;
 
-pub use asked::ON_POD_LOST;
+pub use asked::{ON_POD_LOST, Running};
 pub use standing::State;

@@ -2,18 +2,27 @@
 
 use super::ON_POD_LOST;
 use crate::condition::{Condition, find, merge};
+use crate::kruise::runtime;
 use crate::kruise::types::{PauseType, PodInfo, Sandbox, SandboxStatus};
 use crate::pod::{Pod, trouble_kind};
 use engine::lifecycle::{
-    LifeReady, LifeStatus, OnLost, PauseState, PodTrouble, ResumeState, UpdateState, UpgradeStep,
+    Inside, LifeReady, LifeStatus, OnLost, PauseState, PodTrouble, ResumeState, UpdateState,
+    UpgradeStep,
 };
 use engine::{Holder, Verdict};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// The types of conditions that are written here. Others, such as what the runtime inside was told, stay as they are.
-const OURS: [&str; 6] =
-    ["Ready", "SandboxPaused", "SandboxResumed", "InplaceUpdate", "Upgrading", "FieldsServed"];
+/// The types of conditions that are written here. Others stay as they are.
+const OURS: [&str; 7] = [
+    "Ready",
+    "SandboxPaused",
+    "SandboxResumed",
+    "InplaceUpdate",
+    "Upgrading",
+    "FieldsServed",
+    runtime::CONDITION,
+];
 
 /// How much of a message is kept: enough for every refusal of a server, and not a page of a program's output.
 const MESSAGE: usize = 1024;
@@ -33,6 +42,7 @@ impl Sandbox {
         wanted.extend(updated(&decided.update));
         wanted.extend(decided.upgrade.as_ref().map(upgrading));
         wanted.extend(self.unserved());
+        wanted.extend(self.told(&decided.inside));
         wanted.extend(
             old.iter().filter(|condition| !OURS.contains(&condition.kind.as_str())).cloned(),
         );
@@ -77,6 +87,20 @@ impl Sandbox {
             ..wanted.clone()
         };
         (same != *has).then(|| json!({"status": patch(has, wanted)}))
+    }
+
+    /// What the program inside was told. It is told by others first, and what they say stands until something new is to be said.
+    fn told(&self, inside: &Inside) -> Option<Condition> {
+        if *inside == self.reported().inside {
+            return find(&self.status.conditions, runtime::CONDITION).cloned();
+        }
+        let (holds, reason, message) = match inside {
+            Inside::None => return None,
+            Inside::Pending => (false, "Pending", "the program inside is another one"),
+            Inside::Told => (true, "Succeeded", ""),
+            Inside::Failed(why) => (false, "Failed", why.as_str()),
+        };
+        Some(condition(runtime::CONDITION, holds, reason, message))
     }
 
     fn paused(&self, pause: PauseState) -> Option<Condition> {

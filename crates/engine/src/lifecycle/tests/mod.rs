@@ -45,6 +45,8 @@ fn reported(phase: Phase) -> LifeView {
         volumes: Vec::new(),
         setback: None,
         hook: HookRun::Idle,
+        runtime: Runtime::Silent,
+        telling: HookRun::Idle,
     }
 }
 

@@ -270,3 +270,38 @@ fn termination() {
         assert_eq!(verdict(&view), expected);
     }
 }
+
+#[test]
+fn another_program_inside_is_told_again() {
+    let told_in = |pod: &str, inside: Inside| {
+        let mut view = with(reported(Phase::Running), running());
+        view.runtime = Runtime::Listens;
+        view.reported.inside = inside;
+        view.reported.pod = Some(Uid::new(pod));
+        view
+    };
+    let said = |view: &LifeView| {
+        let plan = plan(view, at(0));
+        (names(&plan.actions), plan.status.unwrap().inside)
+    };
+    let nothing = String::new;
+    let tell = || "TellRuntime".to_owned();
+    assert_eq!(said(&told_in("uid-pod", Inside::Told)), (nothing(), Inside::Told));
+    // The first time is for whoever gives it away.
+    assert_eq!(said(&told_in("old", Inside::None)), (nothing(), Inside::None));
+    assert_eq!(said(&told_in("old", Inside::Told)), (tell(), Inside::Pending));
+    assert_eq!(said(&told_in("uid-pod", Inside::Pending)), (tell(), Inside::Pending));
+    let after = |telling| LifeView { telling, ..told_in("uid-pod", Inside::Pending) };
+    assert_eq!(said(&after(HookRun::Running)), (nothing(), Inside::Pending));
+    assert_eq!(said(&after(HookRun::Succeeded)), (nothing(), Inside::Told));
+    let failed = HookRun::Failed("silence".to_owned());
+    assert_eq!(said(&after(failed)), (nothing(), Inside::Failed("silence".to_owned())));
+    // Not before it is ready, and not while it is paused.
+    let mut unready = told_in("old", Inside::Told);
+    unready.pod = unready.pod.map(|pod| LifePod { ready: false, ..pod });
+    assert_eq!(said(&unready), (nothing(), Inside::Pending));
+    let gone = LifeView { pod: None, ..paused(told_in("old", Inside::Told)) };
+    assert_eq!(said(&gone).1, Inside::Pending);
+    let silent = LifeView { runtime: Runtime::Silent, ..told_in("old", Inside::Told) };
+    assert_eq!(said(&silent), (nothing(), Inside::Told));
+}

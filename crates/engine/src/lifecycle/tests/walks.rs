@@ -191,6 +191,8 @@ impl World {
             resume: status.resume,
             update: status.update,
             upgrade: status.upgrade,
+            inside: status.inside,
+            pod: status.pod.map(|pod| pod.uid),
         };
         let changed = next != self.view.reported;
         self.view.reported = next;
