@@ -29,6 +29,7 @@ use crate::events::Severity;
 use crate::index::decode::Watched;
 use crate::index::{Indexed, World};
 use crate::kinds::Kind;
+use crate::metrics::Metrics;
 use crate::queue::Priority;
 use crate::reconcile::{Failure, Reconciler};
 use crate::why::Link;
@@ -130,6 +131,12 @@ pub trait Pool<F: Family>: Indexed<F> {
 
     /// What to write to its status; nothing if it says all that already.
     fn report(world: &World<F>, pool: &Self, plan: &PoolPlan, now: Timestamp) -> Option<Report>;
+
+    /// Counts a pool as this family's dashboards read it, beyond what is counted for all families; without a plan it is gone.
+    fn measure(_metrics: &Metrics, _key: &Key, _now: Option<(&Self, &PoolPlan)>) {}
+
+    /// Counts sandboxes that were made for a pool.
+    fn made(_metrics: &Metrics, _key: &Key, _count: usize) {}
 
     /// The event about something that was done for a pool; none unless the family has one.
     fn remark(_deed: &Deed<'_>) -> Option<Remark> {

@@ -15,6 +15,7 @@ use super::Kruise;
 use crate::events::Severity;
 use crate::family::{Deed, Order, Pool, Remark, Report, Terms, Weight};
 use crate::index::World;
+use crate::metrics::{Metrics, SetNumbers};
 use crate::subject::Subject;
 
 impl Pool<Kruise> for SandboxSet {
@@ -95,6 +96,26 @@ impl Pool<Kruise> for SandboxSet {
             && set.status.update_revision == wanted.update_revision
             && set.status.template_digest == wanted.template_digest;
         Some(Report { patch, weight: if only_counts { Weight::Counts } else { Weight::Verdict } })
+    }
+
+    fn measure(metrics: &Metrics, key: &Key, now: Option<(&Self, &PoolPlan)>) {
+        let Some((set, plan)) = now else {
+            return metrics.set_gone(&key.namespace, &key.name);
+        };
+        let counts = plan.status.counts;
+        let numbers = SetNumbers {
+            created: set.metadata.created(),
+            desired: plan.status.desired,
+            replicas: counts.warm,
+            available: counts.available,
+            updated: counts.updated,
+            updated_available: counts.updated_available,
+        };
+        metrics.set(&key.namespace, &key.name, &numbers);
+    }
+
+    fn made(metrics: &Metrics, key: &Key, count: usize) {
+        metrics.set_made(&key.namespace, &key.name, count);
     }
 
     fn remark(deed: &Deed<'_>) -> Option<Remark> {

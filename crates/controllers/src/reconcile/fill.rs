@@ -15,6 +15,7 @@ use super::Reconciler;
 use super::memory::Name;
 use crate::act::{DeletePrecondition, Part, Propagation, Urgency, WriteError};
 use crate::family::{Deed, Family, Pool};
+use crate::index::table::Object;
 use crate::queue::Priority;
 use crate::subject::Subject;
 
@@ -95,6 +96,7 @@ impl<F: Family> Reconciler<F> {
 
     fn tell_made(&self, pool: &F::Pool, names: &[Key], count: usize) {
         if let (Some(example), true) = (names.first(), count > 0) {
+            F::Pool::made(&self.metrics, &pool.meta().key(), count);
             self.remark(pool, &Deed::Made { count, example: &example.name });
         }
     }

@@ -48,10 +48,12 @@ impl<F: Family> Reconciler<F> {
         let Some(Planned { pool, plan, reported }) = self.plan_pool(&subject, now) else {
             self.memory.forget_pool(key);
             self.metrics.pool_gone(F::NAME, &key.namespace, &key.name);
+            F::Pool::measure(&self.metrics, key, None);
             return Ok(None);
         };
         let (desired, available) = (plan.status.desired, plan.status.counts.available);
         self.metrics.pool(F::NAME, &key.namespace, &key.name, desired, available);
+        F::Pool::measure(&self.metrics, key, Some((&pool, &plan)));
         let held = notes.hold_until.map(|until| self.timestamp_of(until));
         let later = match F::Pool::ORDER {
             Order::WritesFirst => {
