@@ -24,9 +24,11 @@ enum Until {
     Seen(Kind),
 }
 
-/// The writes of all subjects.
-#[derive(Debug, Default)]
+/// The writes of all subjects of a family.
+#[derive(Debug)]
 pub struct Ledger {
+    /// The kind of the family's sandboxes, which pools make and hand out.
+    sandboxes: Kind,
     /// By subject and kind: a sandbox and its pod have one name, and seeing one must not pass for seeing the other.
     open: BTreeMap<(Subject, Kind), Expectations>,
     /// Who waits for an object.
@@ -38,6 +40,18 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Nothing was written yet. Pools are counted by their sandboxes, which are of this kind.
+    #[must_use]
+    pub fn of(sandboxes: Kind) -> Self {
+        Ledger {
+            sandboxes,
+            open: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            hands: BTreeMap::new(),
+            deferred: BTreeMap::new(),
+        }
+    }
+
     fn entry(&mut self, subject: &Subject, kind: Kind, key: &Key) -> &mut Expectations {
         self.waiting.entry((kind, key.clone())).or_default().insert(subject.clone());
         self.open.entry((subject.clone(), kind)).or_default()
@@ -73,20 +87,20 @@ impl Ledger {
     /// A sandbox of this pool is being given to a claim.
     pub fn handing_out(&mut self, pool: &Subject, sandbox: &Key, uid: &Uid, now: Timestamp) {
         self.hands.insert(uid.clone(), pool.clone());
-        self.entry(pool, Kind::Sandbox, sandbox).hand_out(uid.clone(), now);
+        self.entry(pool, self.sandboxes, sandbox).hand_out(uid.clone(), now);
     }
 
     /// The claim has it, by the server's word.
     pub fn handed_out(&mut self, uid: &Uid) {
         if let Some(pool) = self.hands.get(uid).cloned() {
-            self.settle(&pool, Kind::Sandbox, |open| open.hand_out_done(uid));
+            self.settle(&pool, self.sandboxes, |open| open.hand_out_done(uid));
         }
     }
 
     /// The hand-out was refused, or the sandbox is seen under another owner.
     pub fn hand_out_settled(&mut self, uid: &Uid) {
         if let Some(pool) = self.hands.remove(uid) {
-            self.settle(&pool, Kind::Sandbox, |open| open.hand_out_settled(uid));
+            self.settle(&pool, self.sandboxes, |open| open.hand_out_settled(uid));
         }
     }
 
@@ -170,7 +184,10 @@ impl Ledger {
 
     /// What counts for a pool although it is not seen yet.
     pub fn pending(&self, pool: &Subject) -> Pending {
-        self.open.get(&(pool.clone(), Kind::Sandbox)).map(Expectations::pending).unwrap_or_default()
+        self.open
+            .get(&(pool.clone(), self.sandboxes))
+            .map(Expectations::pending)
+            .unwrap_or_default()
     }
 
     /// Gives up on what a subject has waited for too long. Returns how many.
@@ -260,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_subject_waits_until_its_own_write_is_seen_and_is_then_released_once() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::of(Kind::Sandbox);
         let subject = Subject::Sandbox(key());
         ledger.wrote(&subject, Kind::Sandbox, &key(), Version(10), Some(Version(9)), NOW);
         assert!(!ledger.may_plan(&subject));
@@ -276,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_write_that_the_watch_showed_before_its_answer_is_not_waited_for() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::of(Kind::Sandbox);
         let subject = Subject::Sandbox(key());
         ledger.wrote(&subject, Kind::Sandbox, &key(), Version(10), Some(Version(10)), NOW);
         assert!(ledger.may_plan(&subject));
@@ -284,7 +301,7 @@ mod tests {
 
     #[test]
     fn seeing_the_sandbox_is_not_seeing_its_pod_of_the_same_name() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::of(Kind::Sandbox);
         let subject = Subject::Sandbox(key());
         ledger.creating(&subject, Kind::Pod, &key(), NOW);
         ledger.seen(Kind::Sandbox, &key(), &Uid::new("u"), Version(1), false);
@@ -294,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_pool_counts_what_is_on_its_way_and_forgets_what_was_refused() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::of(Kind::Sandbox);
         let pool = Subject::Pool(Key::new("ns", "pool"));
         let uid = Uid::new("u");
         ledger.creating(&pool, Kind::Sandbox, &key(), NOW);
@@ -309,11 +326,29 @@ mod tests {
 
     #[test]
     fn what_never_comes_back_is_given_up_after_a_while() {
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::of(Kind::Sandbox);
         let subject = Subject::Pool(key());
         ledger.creating(&subject, Kind::Sandbox, &key(), NOW);
         assert_eq!(ledger.expire(&subject, NOW), 0);
         assert_eq!(ledger.expire(&subject, NOW + engine::expect::GIVE_UP), 1);
         assert!(ledger.may_plan(&subject));
+    }
+
+    #[test]
+    fn a_pool_counts_the_sandboxes_of_its_own_family() {
+        for kind in [Kind::Sandbox, Kind::KruiseSandbox] {
+            let mut ledger = Ledger::of(kind);
+            let pool = Subject::Pool(Key::new("ns", "pool"));
+            let uid = Uid::new("u");
+            ledger.creating(&pool, kind, &key(), NOW);
+            ledger.handing_out(&pool, &Key::new("ns", "b"), &uid, NOW);
+            assert_eq!(ledger.pending(&pool).creating.len(), 1, "{kind}");
+            assert_eq!(ledger.pending(&pool).handing_out.len(), 1, "{kind}");
+            ledger.handed_out(&uid);
+            assert_eq!(ledger.pending(&pool).handed_out.len(), 1, "{kind}");
+            ledger.hand_out_settled(&uid);
+            ledger.seen(kind, &key(), &Uid::new("v"), Version(1), false);
+            assert_eq!(ledger.unsettled(), 0, "{kind}");
+        }
     }
 }

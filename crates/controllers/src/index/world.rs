@@ -124,7 +124,7 @@ impl<F: Family> World<F> {
             claim_of_uid: BTreeMap::new(),
             shelves: BTreeMap::new(),
             lines: BTreeMap::new(),
-            ledger: Ledger::default(),
+            ledger: Ledger::of(F::SANDBOX),
             cold_pace: BTreeMap::new(),
             first_seen: BTreeMap::new(),
             claim_seen: BTreeMap::new(),
