@@ -165,7 +165,7 @@ fn what_a_pool_counts() {
     let trouble = |kind, message: &str| Some(Trouble { kind, message: message.to_owned() });
     assert_eq!(
         stage(quota, None),
-        Stage::Creating(trouble(TroubleKind::ConfigError, "exceeded quota"))
+        Stage::Creating(trouble(TroubleKind::Refused, "exceeded quota"))
     );
     assert_eq!(
         stage(pulling, None),

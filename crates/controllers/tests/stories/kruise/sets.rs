@@ -439,6 +439,48 @@ async fn what_the_cluster_refuses_is_said_until_it_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_quota_on_pods_is_named_on_the_set() {
+    let stage = open(1).await;
+    for _ in 0..8 {
+        stage.wire.break_next(Method::POST, "/pods", Fault::Refuse);
+    }
+    stage.patch(Kind::SandboxSet, "demo", json!({"spec": {"replicas": 2}})).await;
+    let refused = says(&stage, "Progressing", "PodRefused").await;
+    assert_eq!(refused["status"], "False");
+    assert!(refused["message"].as_str().unwrap().contains("exceeded quota"), "{refused}");
+    full(&stage, 2).await;
+    let writes = stage.wire.writes();
+    assert!(!writes.iter().any(|write| write.starts_with("DELETE")), "it only has to wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scale_down_and_somebody_outside_never_both_have_a_sandbox() {
+    let stage = open(12).await;
+    let warm = stage.list(Kind::KruiseSandbox).await;
+    let takes = warm.iter().enumerate().map(async |(number, sandbox)| {
+        // Spread over the moment in which the set removes them.
+        stage.pass(Duration::from_millis(number as u64 % 4)).await;
+        let meta = &sandbox["metadata"];
+        let patch = json!({"metadata": {
+            "uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "ownerReferences": null,
+            "labels": {CLAIMED: "true"}, "annotations": {LOCK: "a word", OWNER: "somebody"},
+        }});
+        let path = format!("{}/{}", Kind::KruiseSandbox.collection("default"), name(sandbox));
+        let taken = stage.send(Method::PATCH, &path, Some(&patch)).await.is_ok();
+        taken.then(|| name(sandbox))
+    });
+    let (_, taken) = tokio::join!(
+        stage.patch(Kind::SandboxSet, "demo", json!({"spec": {"replicas": 0}})),
+        futures::future::join_all(takes),
+    );
+    let taken: BTreeSet<String> = taken.into_iter().flatten().collect();
+    full(&stage, 0).await;
+    stage.pass(Duration::from_secs(60)).await;
+    assert_eq!(names(&stage).await, taken);
+    assert!(!taken.is_empty() && taken.len() < 12, "{} of 12 were taken", taken.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broken_image_is_named_and_its_cure_works_at_once() {
     let stage = Stage::open().await;
     let mut set = demo(2);

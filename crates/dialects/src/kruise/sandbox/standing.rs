@@ -146,8 +146,8 @@ impl Sandbox {
     fn told_trouble(&self) -> Option<Trouble> {
         let ready = self.ready().filter(|ready| !ready.is_true())?;
         let kind = match ready.reason.as_str() {
-            // Refused, or impossible as it is asked for: no pod says so, because there is none.
-            "PodCreateFailed" => TroubleKind::ConfigError,
+            // Refused, or impossible as it is asked for: no pod says so, because there is none. Another sandbox of the same template would fare no better.
+            "PodCreateFailed" => TroubleKind::Refused,
             word => trouble_kind(word)?,
         };
         Some(Trouble { kind, message: ready.message.clone() })
