@@ -15,7 +15,7 @@ use sandbank_dialects::kruise::{Sandbox, SandboxClaim};
 use serde_json::{Value, json};
 
 fn now() -> Timestamp {
-    "2026-01-01T00:01:00.123456Z".parse().unwrap()
+    "2026-01-01T00:01:00.123456Z".parse().expect("a time")
 }
 
 fn claim(spec: Value, status: Value) -> SandboxClaim {
@@ -263,8 +263,8 @@ fn how_far_a_sandbox_is() {
 }
 
 fn delivered(names: &[&str]) -> Delivered {
-    let names = names.iter().map(|name| Key::new("ns", name)).collect();
-    Delivered { count: u32::try_from(std::collections::BTreeSet::len(&names)).unwrap(), names }
+    let count = u32::try_from(names.len()).expect("a few");
+    Delivered { count, names: names.iter().map(|name| Key::new("ns", name)).collect() }
 }
 
 #[test]

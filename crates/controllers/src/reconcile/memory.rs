@@ -54,6 +54,9 @@ impl LostCreate {
     }
 }
 
+/// The lost creates of one subject.
+type LostCreates = BTreeMap<(Kind, Key), LostCreate>;
+
 /// What is remembered of a pool.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PoolNotes {
@@ -73,7 +76,7 @@ pub(super) struct PoolNotes {
 }
 
 pub(crate) struct Memory<F: Family> {
-    lost_creates: Mutex<BTreeMap<Subject, BTreeMap<(Kind, Key), LostCreate>>>,
+    lost_creates: Mutex<BTreeMap<Subject, LostCreates>>,
     lost_binds: Mutex<BTreeMap<Key, Vec<Attempt>>>,
     pools: Mutex<BTreeMap<Key, PoolNotes>>,
     /// What went wrong with the writes for a sandbox, for its status.
