@@ -146,7 +146,7 @@ mod tests {
         };
         let full = json!({"limits": {"cpu": "1", "memory": "1Gi"}});
         assert_eq!(pod(&[json!({})]), Service::BestEffort);
-        assert_eq!(pod(&[full.clone()]), Service::Guaranteed);
+        assert_eq!(pod(std::slice::from_ref(&full)), Service::Guaranteed);
         assert_eq!(pod(&[full.clone(), json!({})]), Service::Burstable);
         assert_eq!(pod(&[json!({"requests": {"cpu": "100m"}})]), Service::Burstable);
         let equal = json!({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1024Mi"}});
