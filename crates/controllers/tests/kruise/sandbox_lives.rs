@@ -280,6 +280,7 @@ async fn a_broken_image_is_explained() {
     let told = stage.reason("s", "Ready", "ErrImagePull").await;
     assert_eq!(told["status"]["phase"], "Pending");
     assert!(condition(&told, "Ready")["message"].as_str().unwrap().contains("no such image"));
+    assert!(told["status"]["message"].as_str().unwrap().contains("no such image"));
     let writes = stage.wire.writes().len();
     stage.pass(Duration::from_secs(300)).await;
     assert_eq!(stage.wire.writes().len(), writes);

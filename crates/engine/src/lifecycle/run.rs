@@ -8,7 +8,7 @@ use super::{finish, pause, start, update, upgrade};
 use crate::reason::Code;
 
 /// What a status says of a sandbox whose pod is lost. Clients of the family look for these words.
-const LOST: &str = "Pod Not Found";
+pub(super) const LOST: &str = "Pod Not Found";
 
 /// Follows the pod, and takes up what is asked for: first a change of the template, then a pause.
 pub(super) fn run(view: &LifeView, draft: &mut Draft) -> LifeStatus {

@@ -26,9 +26,10 @@ pub(super) fn start(view: &LifeView, draft: &mut Draft) -> LifeStatus {
             pods::make(view, draft)
         }
     };
+    // Why it starts a second time stays readable until it runs.
+    let lost = view.reported.message.starts_with(run::LOST);
     LifeStatus {
-        // Why it starts a second time stays readable until it runs.
-        message: view.reported.message.clone(),
+        message: if lost { view.reported.message.clone() } else { String::new() },
         pod: None,
         ..LifeStatus::of(view, Phase::Pending, ready)
     }

@@ -43,6 +43,8 @@ pub fn fit(sandbox: &Sandbox, pod: &Pod) -> Fit {
     let old = has != Some(&wanted);
     let differs = |differs: bool| if differs { Drift::Differs } else { Drift::None };
     let fixed = match pod.metadata.annotations.get(keys::HASH_IMMUTABLE_PART) {
+        // Nothing changed since it was made; the hash is over the whole template, and most looks are about something else.
+        _ if !old => Fixed::Same,
         None => Fixed::Unknown,
         Some(hash) if *hash == revision::immutable_part(&sandbox.spec.block) => Fixed::Same,
         Some(_) => Fixed::Differs,

@@ -51,11 +51,23 @@ impl Sandbox {
         let node_name = text(facts.and_then(|f| f.node.as_ref()).map(ToString::to_string));
         let ip = text(facts.and_then(|f| f.ip.clone()));
         let pod = pod.filter(|pod| facts.is_some_and(|f| f.uid == pod.metadata.uid()));
+        let conditions = merge(old, wanted, now);
+        // What keeps it from starting stands in the column that everybody looks at.
+        let message = match (&decided.ready, find(&conditions, "Ready")) {
+            (
+                LifeReady::Trouble(_)
+                | LifeReady::NotStarting(_)
+                | LifeReady::NoPod(_)
+                | LifeReady::NameTaken(_),
+                Some(ready),
+            ) if decided.message.is_empty() => ready.message.clone(),
+            _ => decided.message.clone(),
+        };
         SandboxStatus {
             observed_generation: Some(self.metadata.generation),
             phase: decided.phase.as_str().to_owned(),
-            message: decided.message.clone(),
-            conditions: merge(old, wanted, now),
+            message,
+            conditions,
             pod_info: PodInfo {
                 annotations: pod.map(|p| p.metadata.annotations.clone()).unwrap_or_default(),
                 labels: pod.map(|p| p.metadata.labels.clone()).unwrap_or_default(),
