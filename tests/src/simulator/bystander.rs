@@ -12,22 +12,21 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::family::Family;
+use super::kruise::Kruise;
 use super::laws::{Breach, Grace, Laws};
 use super::story;
 use super::view::{Change, View};
+use super::x_k8s::XK8s;
 
-/// Everything the controllers and people write. Leases are seen too, but a renewal is no change of the world.
-const RESOURCES: [(&str, &str); 10] = [
-    ("agents.x-k8s.io", "sandboxes"),
-    ("extensions.agents.x-k8s.io", "sandboxtemplates"),
-    ("extensions.agents.x-k8s.io", "sandboxwarmpools"),
-    ("extensions.agents.x-k8s.io", "sandboxclaims"),
-    ("", "pods"),
-    ("", "services"),
-    ("", "persistentvolumeclaims"),
-    ("networking.k8s.io", "networkpolicies"),
-    ("", "events"),
-    ("coordination.k8s.io", "leases"),
+/// Built-in kinds that the controllers and people write: group, plural and what the view calls it. Leases are seen too, but a renewal is no change of the world.
+const BUILT_IN: [(&str, &str, &str); 6] = [
+    ("", "pods", "pods"),
+    ("", "services", "services"),
+    ("", "persistentvolumeclaims", "persistentvolumeclaims"),
+    ("networking.k8s.io", "networkpolicies", "networkpolicies"),
+    ("", "events", "events"),
+    ("coordination.k8s.io", "leases", "leases"),
 ];
 
 /// How many of the latest changes a report shows.
@@ -72,9 +71,11 @@ impl Bystander {
 
     async fn look(self, store: Store, begun: Instant) {
         let from = store.revision();
-        let mut watches: Vec<Watch> = RESOURCES
-            .iter()
-            .filter_map(|(group, plural)| store.watch(&ResourceId::new(group, plural), from).ok())
+        let kinds = XK8s::KINDS.into_iter().chain(Kruise::KINDS).chain(BUILT_IN);
+        let mut watches: Vec<(&str, Watch)> = kinds
+            .filter_map(|(group, plural, shown)| {
+                Some((shown, store.watch(&ResourceId::new(group, plural), from).ok()?))
+            })
             .collect();
         let mut reached = from;
         loop {
@@ -82,20 +83,19 @@ impl Bystander {
             reached = store.revision();
             // All up to `reached` is published, and nobody else runs until the next await: sorted, these are all changes in order.
             let mut changes = Vec::new();
-            for watch in &mut watches {
+            for (shown, watch) in &mut watches {
                 while let Some(Ok(found)) = watch.next().now_or_never() {
                     if found.is_empty() {
                         return;
                     }
-                    changes.extend(found);
+                    changes.extend(found.into_iter().map(|change| (*shown, change)));
                 }
             }
-            changes.sort_by_key(|change| change.revision);
+            changes.sort_by_key(|(_, change)| change.revision);
             let at = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            for change in changes {
+            for (shown, change) in changes {
                 let key = &change.key;
-                let place =
-                    (key.resource.plural.to_string(), key.namespace.clone(), key.name.clone());
+                let place = (shown.to_owned(), key.namespace.clone(), key.name.clone());
                 let change = Change {
                     revision: change.revision.0,
                     place,
@@ -128,7 +128,7 @@ impl Bystander {
             }
         }
         seen.laws.observe(change);
-        if !seen.laws.breaches.is_empty() {
+        if !seen.laws.breaches().is_empty() {
             self.breached.notify_one();
         }
         self.changed.notify_one();
@@ -147,7 +147,7 @@ impl Bystander {
     pub fn accuse(&self, law: u8, what: String) {
         let mut seen = self.seen.lock();
         let revision = seen.revision;
-        seen.laws.breaches.push(Breach { law, revision, what });
+        seen.laws.accuse(Breach { law, revision, what });
     }
 
     /// Waits for the first breach.
@@ -159,7 +159,7 @@ impl Bystander {
 
     /// The breaches so far.
     pub fn breaches(&self) -> Vec<Breach> {
-        self.seen.lock().laws.breaches.clone()
+        self.seen.lock().laws.breaches().to_vec()
     }
 
     /// When anything but a lease was written last.

@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::kruise;
 use super::laws::Breach;
-use super::life::{Habits, Life};
 use super::node::NodeTemper;
 use super::weather::Weather;
 use super::wire::Link;
-use super::world::World;
+use super::world::{Families, World};
+use super::x_k8s::life::{Habits, Life};
 
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What decided it.
-    pub seed: u64,
+    /// What decided it, and who was there.
+    pub seed: (Families, u64),
     /// How many changes the server made, and a hash of all of them.
     pub fingerprint: (u64, u64),
     /// The broken laws.
@@ -25,17 +26,17 @@ pub struct Outcome {
 }
 
 /// Plays the history of a seed, on this thread.
-pub fn play(seed: u64) -> Outcome {
+pub fn play(families: Families, seed: u64) -> Outcome {
     alone(async move {
         let mut rng = Rng::with_seed(seed ^ 0x5a5a_5a5a);
         let weather = Weather::draw(&mut rng);
         let habits = Habits::draw(&mut rng);
         let temper = draw_temper(&mut rng);
-        let mut world = World::open(seed, &weather, temper).await;
+        let mut world = World::open(seed, families, &weather, temper).await;
         world.diary.note(format!("{weather:?}"));
         world.cast.enter(weather.replicas);
         let mut fate = rng.fork();
-        let living = Life::new(&world.user, &habits, &mut rng, &world.diary).live();
+        let living = live(&world, families, &habits, &mut rng);
         world
             .during(async {
                 tokio::select! {
@@ -50,8 +51,23 @@ pub fn play(seed: u64) -> Outcome {
         }
         let report = world.report();
         let fingerprint = world.bystander.fingerprint();
-        Outcome { seed, fingerprint, breaches: world.breaches(), report }
+        Outcome { seed: (families, seed), fingerprint, breaches: world.breaches(), report }
     })
+}
+
+/// People of all families that are there do what they happen to do.
+async fn live(world: &World, families: Families, habits: &Habits, rng: &mut Rng) {
+    let (user, diary) = (&world.user, &world.diary);
+    match families {
+        Families::XK8s => Life::new(user, habits, rng, diary).live().await,
+        Families::Kruise => kruise::life::Life::new(user, habits, rng, diary).live().await,
+        Families::Both => {
+            let mut other = rng.fork();
+            let ones = Life::new(user, habits, rng, diary).live();
+            let others = kruise::life::Life::new(user, habits, &mut other, diary).live();
+            tokio::join!(biased; ones, others);
+        }
+    }
 }
 
 /// Runs a story on a thread and in a time of its own.

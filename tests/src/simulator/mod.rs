@@ -10,15 +10,17 @@
 //! controller is killed. The same seed gives the same run to the byte, so a breach is printed with its seed and can be played again.
 //!
 //! - [`world`]: puts it together. [`history`]: one whole run, from a seed to a verdict.
-//! - [`user`]: what people can do; [`life`]: what they happen to do. [`node`]: the machine.
-//! - [`weather`]: the faults of a run. [`wire`]: what connects a controller to the server, and can be cut. [`cast`]: controllers that start, die and come back.
+//! - [`user`]: what people can do. [`x_k8s`], [`kruise`]: what they do with the kinds of an API family, and how the laws read these; [`family`] is what the laws ask.
+//! - [`node`]: the machine. [`weather`]: the faults of a run. [`wire`]: what connects a controller to the server, and can be cut. [`cast`]: controllers that start, die
+//!   and come back.
 //! - [`bystander`]: reads the server's own store. [`view`]: what it has seen. [`laws`]: what must hold. [`story`]: how a change is told.
 
 pub mod bystander;
 pub mod cast;
+pub mod family;
 pub mod history;
+pub mod kruise;
 pub mod laws;
-pub mod life;
 pub mod node;
 pub mod story;
 pub mod user;
@@ -26,3 +28,4 @@ pub mod view;
 pub mod weather;
 pub mod wire;
 pub mod world;
+pub mod x_k8s;

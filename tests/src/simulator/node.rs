@@ -3,7 +3,7 @@
 //! It behaves like the node agent as seen through the API, and like nothing else: no container, no thread, no clock but
 //! tokio's paused one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -62,6 +63,10 @@ const NODE: &str = "machine";
 /// A pod whose image has this word never becomes ready; the story of a broken template.
 pub const BROKEN_IMAGE: &str = "broken";
 
+/// What the containers of each pod are now, by the pod's life: people and controllers change images and resources of running pods. The last of a pair tells whether
+/// its node has said that it runs.
+type Containers = Arc<Mutex<BTreeMap<String, (Value, bool)>>>;
+
 /// Runs the machine until it is dropped.
 pub async fn run(client: Client, temper: NodeTemper, mood: Mood, seed: u64) {
     let pods = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", "Pod"));
@@ -69,6 +74,7 @@ pub async fn run(client: Client, temper: NodeTemper, mood: Mood, seed: u64) {
     let mut rng = Rng::with_seed(seed);
     let mut started = BTreeSet::new();
     let mut ending = BTreeSet::new();
+    let containers = Containers::default();
     let mut work = JoinSet::new();
     let mut address: u32 = 0;
     let events = watcher::watcher(api, watcher::Config::default());
@@ -92,14 +98,19 @@ pub async fn run(client: Client, temper: NodeTemper, mood: Mood, seed: u64) {
         let api: Api<DynamicObject> =
             Api::namespaced_with(client.clone(), &pod.namespace().unwrap_or_default(), &pods);
         if pod.metadata.deletion_timestamp.is_some() {
+            containers.lock().remove(&uid);
             if ending.insert(uid.clone()) {
                 let wait = draw(&mut rng, temper.end);
                 work.spawn(end(api, pod.name_any(), uid, wait));
             }
-        } else if started.insert(uid.clone()) {
+            continue;
+        }
+        let spec = &pod.data["spec"]["containers"];
+        if started.insert(uid.clone()) {
+            containers.lock().insert(uid.clone(), (spec.clone(), false));
             address += 1;
             let wait = draw(&mut rng, temper.start);
-            let image = pod.data["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+            let image = spec[0]["image"].as_str().unwrap_or_default();
             let mut one_in = |many: u32| many > 0 && rng.u32(..many) == 0 && !mood.is_calm();
             let fate = if image.contains(BROKEN_IMAGE) {
                 Fate::NeverReady
@@ -110,7 +121,16 @@ pub async fn run(client: Client, temper: NodeTemper, mood: Mood, seed: u64) {
             } else {
                 Fate::Ready
             };
-            work.spawn(start(api, pod.name_any(), uid, wait, fate, address));
+            let machine = Pod { api, name: pod.name_any(), uid, containers: containers.clone() };
+            work.spawn(start(machine, wait, fate, address));
+        } else if containers.lock().get(&uid).is_some_and(|(before, runs)| *runs && before != spec)
+        {
+            containers.lock().insert(uid.clone(), (spec.clone(), true));
+            let wait = draw(&mut rng, temper.start);
+            let machine = Pod { api, name: pod.name_any(), uid, containers: containers.clone() };
+            work.spawn(change(machine, wait));
+        } else if let Some((known, _)) = containers.lock().get_mut(&uid) {
+            known.clone_from(spec);
         }
     }
 }
@@ -129,14 +149,52 @@ enum Fate {
     Wavers(Duration, Duration),
 }
 
-async fn start(
+/// A pod, as the machine knows it.
+struct Pod {
     api: Api<DynamicObject>,
     name: String,
     uid: String,
-    wait: Duration,
-    fate: Fate,
-    address: u32,
-) {
+    containers: Containers,
+}
+
+impl Pod {
+    /// Writes a status. The pod may be gone by now, and another may have its name; that is its own affair.
+    async fn say(&self, status: Value) {
+        let patch = Patch::Merge(json!({"metadata": {"uid": self.uid}, "status": status}));
+        let _ = self.api.patch_status(&self.name, &PatchParams::default(), &patch).await;
+    }
+
+    /// What runs in it: each container as its pod wants it.
+    fn running(&self) -> Value {
+        let mut known = self.containers.lock();
+        let Some((containers, runs)) = known.get_mut(&self.uid) else { return json!([]) };
+        *runs = true;
+        let statuses = containers.as_array().into_iter().flatten().map(|container| {
+            let image = container["image"].as_str().unwrap_or_default();
+            json!({
+                "name": container["name"],
+                "image": image,
+                "imageID": format!("id-of-{image}"),
+                "containerID": format!("machine://{}-{image}", self.uid),
+                "ready": true,
+                "started": true,
+                "restartCount": 0,
+                "state": {"running": {}},
+                "resources": container["resources"],
+            })
+        });
+        statuses.collect()
+    }
+}
+
+/// Other images and resources of a running pod take effect.
+async fn change(pod: Pod, wait: Duration) {
+    tokio::time::sleep(wait).await;
+    let statuses = pod.running();
+    pod.say(json!({"containerStatuses": statuses})).await;
+}
+
+async fn start(pod: Pod, wait: Duration, fate: Fate, address: u32) {
     let [_, b, c, d] = (0x0a58_0000 + address).to_be_bytes();
     let ip = format!("10.{b}.{c}.{d}");
     let report = async |phase: &str, ready: &str| {
@@ -151,14 +209,15 @@ async fn start(
             status["podIP"] = json!(ip);
             status["podIPs"] = json!([{"ip": ip}]);
         }
-        // The pod may be gone by now, and another may have its name; that is its own affair.
-        let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "status": status}));
-        let _ = api.patch_status(&name, &PatchParams::default(), &patch).await;
+        if phase == "Running" {
+            status["containerStatuses"] = pod.running();
+        }
+        pod.say(status).await;
     };
     // A pod without a node has no kubelet that could end it gracefully, and vanishes at once when it is deleted.
-    let binding = json!({"metadata": {"name": name}, "target": {"kind": "Node", "name": NODE}});
+    let binding = json!({"metadata": {"name": pod.name}, "target": {"kind": "Node", "name": NODE}});
     let post = PostParams::default();
-    let _ = api.create_subresource::<Value, Value>("binding", &name, &post, &binding).await;
+    let _ = pod.api.create_subresource::<Value, Value>("binding", &pod.name, &post, &binding).await;
     tokio::time::sleep(wait).await;
     match fate {
         Fate::Ready => report("Running", "True").await,

@@ -1,11 +1,11 @@
-//! What people can do. They use a clean connection: faults are for controllers.
+//! What people can do, whatever the family. They use a clean connection: faults are for controllers.
 
 use std::time::Duration;
 
 use controllers::Clock;
 use http::{Method, Request, header};
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -26,155 +26,17 @@ impl User {
         Self { client, clock }
     }
 
-    fn api(&self, kind: &str, plural: &str) -> Api<DynamicObject> {
-        let group =
-            if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
-        let gvk = GroupVersionKind::gvk(group, "v1beta1", kind);
-        Api::namespaced_with(
-            self.client.clone(),
-            NAMESPACE,
-            &ApiResource::from_gvk_with_plural(&gvk, plural),
-        )
-    }
-
-    fn templates(&self) -> Api<DynamicObject> {
-        self.api("SandboxTemplate", "sandboxtemplates")
-    }
-
-    fn pools(&self) -> Api<DynamicObject> {
-        self.api("SandboxWarmPool", "sandboxwarmpools")
-    }
-
-    fn claims(&self) -> Api<DynamicObject> {
-        self.api("SandboxClaim", "sandboxclaims")
-    }
-
-    fn sandboxes(&self) -> Api<DynamicObject> {
-        self.api("Sandbox", "sandboxes")
-    }
-
-    /// Makes a template whose pods run this image.
-    pub async fn create_template(&self, name: &str, image: &str) -> kube::Result<()> {
-        let spec = json!({
-            "podTemplate": {"spec": {"containers": [{"name": "main", "image": image}]}},
-            "envVarsInjectionPolicy": "Allowed",
-        });
-        self.create(&self.templates(), "SandboxTemplate", name, spec).await
-    }
-
-    /// Gives a template another image.
-    pub async fn edit_template(&self, name: &str, image: &str) -> kube::Result<()> {
-        let patch = json!({"spec": {"podTemplate": {"spec": {"containers": [{"name": "main", "image": image}]}}}});
-        self.merge(&self.templates(), name, patch).await
-    }
-
-    /// Changes only metadata of a template, which means nothing.
-    pub async fn label_template(&self, name: &str, value: &str) -> kube::Result<()> {
-        let patch = json!({
-            "metadata": {"labels": {"simulator/note": value}},
-            "spec": {"podTemplate": {"metadata": {"annotations": {"note": value}}}},
-        });
-        self.merge(&self.templates(), name, patch).await
-    }
-
-    /// Makes a pool.
-    pub async fn create_pool(
+    /// A kind of object, in the namespace.
+    pub(super) fn api(
         &self,
-        name: &str,
-        template: &str,
-        replicas: u32,
-        strategy: Value,
-    ) -> kube::Result<()> {
-        let spec = json!({
-            "replicas": replicas,
-            "sandboxTemplateRef": {"name": template},
-            "updateStrategy": strategy,
-        });
-        self.create(&self.pools(), "SandboxWarmPool", name, spec).await
-    }
-
-    /// Asks a pool for another number.
-    pub async fn scale_pool(&self, name: &str, replicas: u32) -> kube::Result<()> {
-        self.merge(&self.pools(), name, json!({"spec": {"replicas": replicas}})).await
-    }
-
-    /// Makes a pool use another template.
-    pub async fn switch_pool(&self, name: &str, template: &str) -> kube::Result<()> {
-        self.merge(&self.pools(), name, json!({"spec": {"sandboxTemplateRef": {"name": template}}}))
-            .await
-    }
-
-    /// Deletes a pool.
-    pub async fn delete_pool(&self, name: &str) -> kube::Result<()> {
-        delete(&self.pools(), name).await
-    }
-
-    /// Deletes a template.
-    pub async fn delete_template(&self, name: &str) -> kube::Result<()> {
-        delete(&self.templates(), name).await
-    }
-
-    /// Makes a claim of a pool.
-    pub async fn create_claim(&self, name: &str, pool: &str) -> kube::Result<()> {
-        self.create_claim_with(name, json!({"warmPoolRef": {"name": pool}})).await
-    }
-
-    /// Makes a claim with this spec.
-    pub async fn create_claim_with(&self, name: &str, spec: Value) -> kube::Result<()> {
-        self.create(&self.claims(), "SandboxClaim", name, spec).await
-    }
-
-    /// Deletes a claim.
-    pub async fn delete_claim(&self, name: &str) -> kube::Result<()> {
-        delete(&self.claims(), name).await
-    }
-
-    /// Suspends or resumes a sandbox.
-    pub async fn set_mode(&self, sandbox: &str, mode: &str) -> kube::Result<()> {
-        self.merge(&self.sandboxes(), sandbox, json!({"spec": {"operatingMode": mode}})).await
-    }
-
-    /// Deletes a sandbox by hand, and says so first, because the laws would take it for a fault.
-    pub async fn delete_sandbox(&self, name: &str) -> kube::Result<()> {
-        let note = json!({"metadata": {"annotations": {"simulator/by-hand": "true"}}});
-        self.merge(&self.sandboxes(), name, note).await?;
-        delete(&self.sandboxes(), name).await
-    }
-
-    /// Takes the pool's label off a sandbox.
-    pub async fn unlabel_sandbox(&self, name: &str) -> kube::Result<()> {
-        let patch = json!({"metadata": {"labels": {dialects::x_k8s::keys::POOL: null}}});
-        self.merge(&self.sandboxes(), name, patch).await
-    }
-
-    /// Gives a sandbox to a claim, as another controller would that knows of nothing.
-    pub async fn take_by_hand(&self, sandbox: &str, claim: &str) -> kube::Result<()> {
-        let claim = self.claims().get(claim).await?;
-        let owner = json!({
-            "apiVersion": "extensions.agents.x-k8s.io/v1beta1",
-            "kind": "SandboxClaim",
-            "name": claim.name_any(),
-            "uid": claim.uid(),
-            "controller": true,
-            "blockOwnerDeletion": true,
-        });
-        let patch = json!({"metadata": {"ownerReferences": [owner]}});
-        self.merge(&self.sandboxes(), sandbox, patch).await
-    }
-
-    /// Adds to the spec of a claim.
-    pub async fn edit_claim(&self, name: &str, spec: Value) -> kube::Result<()> {
-        self.merge(&self.claims(), name, json!({"spec": spec})).await
-    }
-
-    /// A claim as it is now.
-    pub async fn claim(&self, name: &str) -> kube::Result<Value> {
-        Ok(serde_json::to_value(self.claims().get(name).await?).unwrap_or_default())
-    }
-
-    /// A pool as it is now.
-    pub async fn pool(&self, name: &str) -> kube::Result<Value> {
-        Ok(serde_json::to_value(self.pools().get(name).await?).unwrap_or_default())
+        group: &str,
+        version: &str,
+        kind: &str,
+        plural: &str,
+    ) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk(group, version, kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+        Api::namespaced_with(self.client.clone(), NAMESPACE, &resource)
     }
 
     /// Says of a pod what its node would say.
@@ -196,21 +58,10 @@ impl User {
         at.round(jiff::Unit::Second).unwrap_or(at)
     }
 
-    /// Names of all sandboxes.
-    pub async fn sandbox_names(&self) -> kube::Result<Vec<String>> {
-        Ok(self
-            .sandboxes()
-            .list(&Default::default())
-            .await?
-            .iter()
-            .map(ResourceExt::name_any)
-            .collect())
-    }
-
-    /// Installs the four kinds and waits until they are served.
-    pub async fn install_kinds(&self) {
+    /// Installs kinds and waits until they are served.
+    pub async fn install(&self, definitions: Vec<Value>) {
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-        for crd in dialects::x_k8s::crds::crds() {
+        for crd in definitions {
             let name = crd["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             self.send(Method::POST, path, Some(&crd)).await.expect("our definitions are valid");
             loop {
@@ -241,31 +92,37 @@ impl User {
         let request = request.header(header::CONTENT_TYPE, content).body(body);
         self.client.request(request.map_err(kube::Error::HttpError)?).await
     }
-
-    async fn create(
-        &self,
-        api: &Api<DynamicObject>,
-        kind: &str,
-        name: &str,
-        spec: Value,
-    ) -> kube::Result<()> {
-        let group =
-            if kind == "Sandbox" { "agents.x-k8s.io" } else { "extensions.agents.x-k8s.io" };
-        let object = json!({
-            "apiVersion": format!("{group}/v1beta1"),
-            "kind": kind,
-            "metadata": {"name": name},
-            "spec": spec,
-        });
-        let object = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
-        api.create(&PostParams::default(), &object).await.map(|_| ())
-    }
-
-    async fn merge(&self, api: &Api<DynamicObject>, name: &str, patch: Value) -> kube::Result<()> {
-        api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
-    }
 }
 
-async fn delete(api: &Api<DynamicObject>, name: &str) -> kube::Result<()> {
+/// Makes an object of the kind that `api` is for.
+pub(super) async fn create(
+    api: &Api<DynamicObject>,
+    group_version: &str,
+    kind: &str,
+    name: &str,
+    spec: Value,
+) -> kube::Result<()> {
+    let object = json!({
+        "apiVersion": group_version,
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    });
+    let object = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+    api.create(&PostParams::default(), &object).await.map(|_| ())
+}
+
+/// Changes an object, whatever version it has.
+pub(super) async fn merge(api: &Api<DynamicObject>, name: &str, patch: Value) -> kube::Result<()> {
+    api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
+}
+
+/// Deletes an object.
+pub(super) async fn delete(api: &Api<DynamicObject>, name: &str) -> kube::Result<()> {
     api.delete(name, &DeleteParams::default()).await.map(|_| ())
+}
+
+/// The names of all objects of a kind.
+pub(super) async fn names(api: &Api<DynamicObject>) -> kube::Result<Vec<String>> {
+    Ok(api.list(&ListParams::default()).await?.iter().map(ResourceExt::name_any).collect())
 }

@@ -56,16 +56,6 @@ pub fn controller(object: &Value) -> Option<(&str, &str, &str)> {
     Some((owner["kind"].as_str()?, owner["name"].as_str()?, owner["uid"].as_str()?))
 }
 
-/// The pool that controls a sandbox.
-pub fn pool_of(sandbox: &Value) -> Option<&str> {
-    controller(sandbox).filter(|owner| owner.0 == "SandboxWarmPool").map(|owner| owner.1)
-}
-
-/// Name and uid of the claim that controls a sandbox.
-pub fn claim_of(sandbox: &Value) -> Option<(&str, &str)> {
-    controller(sandbox).filter(|owner| owner.0 == "SandboxClaim").map(|owner| (owner.1, owner.2))
-}
-
 /// The object's life.
 pub fn uid(object: &Value) -> &str {
     object["metadata"]["uid"].as_str().unwrap_or_default()
@@ -84,9 +74,4 @@ pub fn is_true(object: &Value, kind: &str) -> bool {
 /// Whether deletion was asked for.
 pub fn is_leaving(object: &Value) -> bool {
     !object["metadata"]["deletionTimestamp"].is_null()
-}
-
-/// The image of the first container of a sandbox's or template's pod.
-pub fn image(object: &Value) -> &str {
-    object["spec"]["podTemplate"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default()
 }

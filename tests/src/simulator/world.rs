@@ -78,9 +78,35 @@ impl Converter for Versions {
     }
 }
 
+/// The API families that a world knows. The controllers always know them all, and wait quietly for what is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// `agents.x-k8s.io`.
+    XK8s,
+    /// `agents.kruise.io`.
+    Kruise,
+    /// Both, in one server.
+    Both,
+}
+
+impl Families {
+    fn definitions(self) -> Vec<Value> {
+        match self {
+            Self::XK8s => dialects::x_k8s::crds::crds(),
+            Self::Kruise => dialects::kruise::crds::crds(),
+            Self::Both => [Self::XK8s.definitions(), Self::Kruise.definitions()].concat(),
+        }
+    }
+}
+
 impl World {
     /// A world without controllers yet: [`Cast::enter`] starts them. Needs a current-thread runtime with paused time.
-    pub async fn open(seed: u64, weather: &Weather, temper: NodeTemper) -> Self {
+    pub async fn open(
+        seed: u64,
+        families: Families,
+        weather: &Weather,
+        temper: NodeTemper,
+    ) -> Self {
         let mut rng = Rng::with_seed(seed);
         let begin: Timestamp = BEGIN.parse().expect("a constant that parses");
         let ids = Ids::seeded(rng.u64(..));
@@ -93,7 +119,7 @@ impl World {
         let diary = Diary::new();
         let client = Client::new(server.service(), "default");
         let user = User::new(client.clone(), clock.clone());
-        user.install_kinds().await;
+        user.install(families.definitions()).await;
 
         let mut tasks = JoinSet::new();
         let grace = Grace(u64::try_from(weather.grace().as_millis()).unwrap_or(u64::MAX));

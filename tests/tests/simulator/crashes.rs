@@ -6,7 +6,7 @@ use sandbank_tests::simulator::history::alone;
 use sandbank_tests::simulator::node::NodeTemper;
 use sandbank_tests::simulator::weather::Weather;
 use sandbank_tests::simulator::wire::Link;
-use sandbank_tests::simulator::world::World;
+use sandbank_tests::simulator::world::{Families, World};
 use serde_json::{Value, json};
 
 use crate::stage::{filled, play, ready_claim, ready_members};
@@ -80,7 +80,8 @@ fn a_second_replica_takes_over_and_the_first_comes_back() {
 #[test]
 fn two_that_both_lead_never_give_one_sandbox_to_two_claims() {
     alone(async {
-        let mut world = World::open(1, &Weather::calm(), NodeTemper::default()).await;
+        let mut world =
+            World::open(1, Families::XK8s, &Weather::calm(), NodeTemper::default()).await;
         world.cast.enter(1);
         filled(&world, 6, "OnReplenish").await;
         world.cast.enter(1);

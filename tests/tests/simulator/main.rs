@@ -4,6 +4,7 @@
 
 mod crashes;
 mod histories;
+mod kruise;
 mod people;
 mod races;
 mod stage;

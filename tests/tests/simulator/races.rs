@@ -5,7 +5,7 @@ use std::time::Duration;
 use apiserver::testing::{Fault, Rule};
 use http::Method;
 use sandbank_tests::simulator::user::NAMESPACE;
-use sandbank_tests::simulator::view::image;
+use sandbank_tests::simulator::x_k8s::image;
 
 use crate::stage::{
     creations, filled, late_news, members, play, ready_claim, ready_members, story,

@@ -6,9 +6,10 @@ use apiserver::testing::Rule;
 use sandbank_tests::simulator::history::alone;
 use sandbank_tests::simulator::node::NodeTemper;
 use sandbank_tests::simulator::user::NAMESPACE;
-use sandbank_tests::simulator::view::{View, claim_of, is_leaving, is_true, pool_of, uid};
+use sandbank_tests::simulator::view::{View, is_leaving, is_true, uid};
 use sandbank_tests::simulator::weather::Weather;
-use sandbank_tests::simulator::world::World;
+use sandbank_tests::simulator::world::{Families, World};
+use sandbank_tests::simulator::x_k8s::{claim_of, pool_of};
 use serde_json::{Value, json};
 
 /// Plays a story with one controller and these faults. It ends at rest, with all laws kept.
@@ -23,8 +24,19 @@ pub fn play(
     faults: impl IntoIterator<Item = Rule>,
     tale: impl AsyncFnOnce(&World),
 ) {
+    play_in(Families::XK8s, weather, replicas, faults, tale);
+}
+
+/// The same, where these families are known.
+pub fn play_in(
+    families: Families,
+    weather: Weather,
+    replicas: usize,
+    faults: impl IntoIterator<Item = Rule>,
+    tale: impl AsyncFnOnce(&World),
+) {
     alone(async {
-        let mut world = World::open(1, &weather, NodeTemper::default()).await;
+        let mut world = World::open(1, families, &weather, NodeTemper::default()).await;
         for rule in faults {
             let _ = world.faults.clone().rule(rule);
         }

@@ -2,62 +2,92 @@
 
 use serde_json::Value;
 
-use super::spec::{floor, rolls};
-use super::{Laws, Name, is_by_hand};
-use crate::simulator::view::{Change, image, is_leaving, is_true, pool_of, uid};
+use super::book::{Book, Name, is_by_hand, members};
+use crate::simulator::family::{Claimed, Family, Found, Holder, Stale};
+use crate::simulator::view::{Change, View, is_leaving, is_true, uid};
 
-impl Laws {
-    /// Law 3: what is handed out is ready, stays, and is fresh where the strategy wants it so.
-    pub(super) fn handed_out(&mut self, change: &Change, old: &Value, new: &Value) {
+/// How long the lock of somebody outside is respected, in milliseconds: the two minutes that are documented.
+const LOCK_HOLDS: u64 = 120_000;
+
+impl<F: Family> Book<F> {
+    /// Law 3: what is handed out is ready, nobody else's, stays, and is fresh where the strategy wants it so.
+    pub(super) fn handed_out(
+        &self,
+        view: &View,
+        change: &Change,
+        old: &Value,
+        new: &Value,
+        holder: Holder<'_>,
+        found: &mut Found,
+    ) {
         let name = &change.place.2;
         if is_leaving(old) {
-            self.breach(3, change.revision, format!("{name} was handed out while leaving"));
+            found.push((3, format!("{name} was handed out while leaving")));
         }
         if !is_true(old, "Ready") {
-            self.breach(3, change.revision, format!("{name} was handed out unready"));
+            found.push((3, format!("{name} was handed out unready")));
         }
-        let Some(pool_name) = pool_of(old) else { return };
+        if let Some(lock) = F::lock_of(old).filter(|lock| F::lock_of(new) != Some(lock)) {
+            found.push((3, format!("{name} was handed out while {lock} had its lock")));
+        }
+        let Some(pool_name) = F::pool_of(old) else { return };
         let pool = (change.place.1.clone(), pool_name.to_owned());
+        let image = |sandbox| F::image(view, &change.place, sandbox);
+        let before = image(old);
         let may = self.believable(&pool, change.at).any(|wish| {
-            !wish.forbids_stale || wish.image.as_deref().is_none_or(|wanted| wanted == image(old))
+            wish.stale != Stale::Forbidden || wish.image.is_none() || wish.image == before
         });
-        if !may && self.wishes.contains_key(&pool) {
-            let what = format!("{name} was handed out stale by pool {pool_name}");
-            self.breach(3, change.revision, what);
+        if !may && self.knows(&pool) {
+            found.push((3, format!("{name} was handed out stale by pool {pool_name}")));
         }
-        if image(old) != image(new) {
-            self.breach(
-                3,
-                change.revision,
-                format!("{name} changed its image by being handed out"),
-            );
+        let claim = view.get(F::CLAIMS, &change.place.1, holder.claim);
+        if before != image(new) && !claim.is_some_and(F::may_change_image) {
+            found.push((3, format!("{name} changed its image by being handed out")));
         }
     }
 
-    /// Law 2: a claimed sandbox goes only when its claim does.
-    pub(super) fn claimed_goes(&mut self, change: &Change, old: &Value, claim: &str, life: &str) {
-        let owner = self.view.get("sandboxclaims", &change.place.1, claim);
-        let may_go = owner.is_none_or(|owner| {
-            uid(owner) != life || is_leaving(owner) || !owner["spec"]["lifecycle"].is_null()
-        });
-        if !may_go && !is_by_hand(old) {
-            let what = format!("{} was deleted under its claim {claim}", change.place.2);
-            self.breach(2, change.revision, what);
+    /// Law 2: a claimed sandbox goes only when that is its holder's doing.
+    pub(super) fn claimed_goes(
+        &self,
+        view: &View,
+        change: &Change,
+        old: &Value,
+        holder: Holder<'_>,
+        found: &mut Found,
+    ) {
+        let claim = view.get(F::CLAIMS, &change.place.1, holder.claim);
+        let claim = claim.filter(|claim| uid(claim) == holder.life);
+        let lately = self.lately_gone(holder.life, change.at);
+        let claimed = Claimed { name: &change.place.2, sandbox: old, claim, lately };
+        if !is_by_hand(old) && !F::may_go(&claimed) {
+            let who = if holder.claim.is_empty() { holder.life } else { holder.claim };
+            found.push((2, format!("{} was deleted under its holder {who}", change.place.2)));
         }
     }
 
-    /// Law 5: a rolling update never takes a pool below its floor.
-    pub(super) fn warm_goes(&mut self, change: &Change, old: &Value) {
-        let Some(pool_name) = pool_of(old) else { return };
+    /// Law 2 for those who take by a lock, and law 5: a rolling update never takes a pool below its floor.
+    pub(super) fn warm_goes(&self, view: &View, change: &Change, old: &Value, found: &mut Found) {
+        let Some(pool_name) = F::pool_of(old) else { return };
         let key: Name = (change.place.1.clone(), pool_name.to_owned());
-        let Some(pool) = self.view.get("sandboxwarmpools", &key.0, pool_name) else { return };
-        if !is_true(old, "Ready") || is_by_hand(old) || is_leaving(pool) || !rolls(pool) {
+        let Some(pool) = view.get(F::POOLS, &key.0, pool_name) else { return };
+        if is_by_hand(old) || is_leaving(pool) {
             return;
         }
-        let available = self
-            .members(&key)
+        let locked = self.locked.get(uid(old)).filter(|_| F::lock_of(old).is_some());
+        if let Some(since) = locked
+            && change.at < since + LOCK_HOLDS
+        {
+            let held = change.at - since;
+            found
+                .push((2, format!("{} was deleted {held} ms after it was locked", change.place.2)));
+        }
+        let Some(floor) = F::wish(view, &change.place.1, pool).floor else { return };
+        if !is_available::<F>(old) {
+            return;
+        }
+        let available = members::<F>(view, &key)
             .filter(|(name, member)| {
-                *name != change.place.2 && is_true(member, "Ready") && !is_leaving(member)
+                *name != change.place.2 && is_available::<F>(member) && !is_leaving(member)
             })
             .count() as u64;
         let since = change.at.saturating_sub(self.grace.0);
@@ -65,13 +95,18 @@ impl Laws {
         let lately = taken.filter(|at| **at >= since).count() as u64;
         // A target that was moved within the grace period moves the floor.
         let target = self.believable(&key, change.at).map(|wish| wish.target).min();
-        let floor = floor(pool).min(target.unwrap_or(0));
+        let floor = floor.min(target.unwrap_or(0));
         if available + lately < floor {
             let what = format!(
                 "deleting {} leaves pool {pool_name} with {available} of at least {floor}",
                 change.place.2
             );
-            self.breach(5, change.revision, what);
+            found.push((5, what));
         }
     }
+}
+
+/// Whether a warm sandbox can be claimed.
+pub(super) fn is_available<F: Family>(sandbox: &Value) -> bool {
+    is_true(sandbox, "Ready") && F::lock_of(sandbox).is_none()
 }

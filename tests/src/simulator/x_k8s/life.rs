@@ -1,13 +1,13 @@
-//! What people happen to do in a run: at moments drawn from the seed, and never what would make a law meaningless.
+//! What people happen to do with warm pools and claims: at moments drawn from the seed, and never what would make a law meaningless.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::node::BROKEN_IMAGE;
-use super::user::User;
-use super::world::Diary;
+use crate::simulator::node::BROKEN_IMAGE;
+use crate::simulator::user::User;
+use crate::simulator::world::Diary;
 
 /// What people do in a run.
 #[derive(Clone, Debug)]
