@@ -4,8 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::client::conn::http1;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Body as _, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::TcpStream;
@@ -281,10 +281,13 @@ impl Client {
         let exchange = async {
             let response = sender.send_request(request).await?;
             let (head, body) = response.into_parts();
+            // One that announces too much is not read at all.
+            if body.size_hint().lower() > LARGEST_ANSWER as u64 {
+                return Err(ClientError::TooLong);
+            }
             let body = Limited::new(body, LARGEST_ANSWER).collect().await;
             let bytes = body.map_err(|e| match e.downcast::<hyper::Error>() {
                 Ok(cut) => ClientError::Talk(*cut),
-                Err(other) if other.is::<LengthLimitError>() => ClientError::TooLong,
                 Err(_) => ClientError::TooLong,
             })?;
             Ok((head.status, head.headers, bytes.to_bytes()))

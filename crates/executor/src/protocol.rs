@@ -166,7 +166,7 @@ pub struct TaskResult {
     pub signal: Option<i32>,
     /// Why it ended.
     pub end: End,
-    /// Whose failure it is. Absent: it succeeded.
+    /// Whose failure it is. Absent: nobody's, since it succeeded or was told to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// For people.
