@@ -90,6 +90,59 @@ fn sandboxes_outlive_a_killed_server_and_are_adopted_by_the_next() {
     machine.kubectl(&format!("wait pod/{sandbox} --for=delete --timeout=60s")).ok();
 }
 
+/// A pod that is changed while it runs.
+const CHANGED: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: changed}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: c, image: host, command: [sleep, "3600"], resources: {limits: {cpu: 200m, memory: 64Mi}}}
+  - {name: other, image: host, command: [sleep, "3600"], resources: {limits: {cpu: 200m, memory: 64Mi}}}
+"#;
+
+#[test]
+fn what_was_changed_in_place_is_known_to_the_server_after_a_killed_one() {
+    let mut machine = Machine::with_server();
+    machine.apply(CHANGED);
+    machine.wait_ready("pod/changed");
+    let containers = |machine: &Machine| {
+        machine.get("pod/changed")["status"]["containerStatuses"].as_array().unwrap().clone()
+    };
+    let ready_as = |machine: &Machine, image: &str, restarts: u32| {
+        eventually(&format!("{image} after {restarts} restarts"), || {
+            let c = containers(machine)[0].clone();
+            let wanted = c["image"] == image && c["restartCount"] == restarts;
+            (wanted && c["ready"] == true).then_some(c)
+        })
+    };
+    let other = containers(&machine)[1].clone();
+    let resize = r#"patch pod changed --subresource=resize -p '{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"300m","memory":"96Mi"},"requests":{"cpu":"300m","memory":"96Mi"}}}]}}'"#;
+    machine.kubectl(resize).ok();
+    eventually("the resize is done", || {
+        (containers(&machine)[0]["resources"]["limits"]["memory"] == "96Mi").then_some(())
+    });
+    // Another name of the same image.
+    machine.kubectl("set image pod/changed c=sandbank/host").ok();
+    let before = ready_as(&machine, "sandbank/host", 1);
+    assert_eq!(before["resources"]["limits"]["cpu"], "300m", "a restart keeps it");
+
+    machine.signal_server(Signal::KILL);
+    let processes = processes_of(&machine);
+    machine.up(&[]);
+    machine.wait_ready("pod/changed");
+    assert_eq!(containers(&machine), [before, other.clone()], "nothing was done again");
+    assert_eq!(processes_of(&machine), processes);
+
+    // Killed with the work half done, wherever that is.
+    machine.kubectl("set image pod/changed c=host").ok();
+    machine.signal_server(Signal::KILL);
+    machine.up(&[]);
+    ready_as(&machine, "host", 2);
+    assert_eq!(containers(&machine)[1], other, "the other container is as it was");
+}
+
 /// Pods that are asked for nothing but to be there.
 const LONELY: &str = r#"
 apiVersion: v1

@@ -122,7 +122,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: modern}
 spec:
-  containers: [{name: c, image: host, command: [sleep, "1"], lifecycle: {postStart: {exec: {command: ["true"]}}}}]
+  containers: [{name: c, image: host, command: [sleep, "1"], livenessProbe: {grpc: {port: 1}}}]
 ---
 apiVersion: v1
 kind: Pod
@@ -336,8 +336,8 @@ fn refusals(machine: &Machine) {
     assert_eq!(huge["phase"], "Pending");
     event(machine, "huge", "FailedScheduling", "Insufficient memory");
     let modern = status(machine, "modern").to_string();
-    assert!(modern.contains("containers[0].lifecycle.postStart"), "{modern}");
-    event(machine, "modern", "Unsupported", "containers[0].lifecycle.postStart");
+    assert!(modern.contains("containers[0].livenessProbe.grpc"), "{modern}");
+    event(machine, "modern", "Unsupported", "containers[0].livenessProbe.grpc");
 }
 
 fn probes(machine: &Machine) {

@@ -1,6 +1,7 @@
 //! What a new agent finds: the status that an earlier one wrote, and the containers that the runtime still holds.
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ContainerState;
 
 use super::{Base, Life};
 use crate::{
@@ -10,6 +11,23 @@ use crate::{
     },
     runtime::{PodState, Runtime},
 };
+
+/// The reason of an end that nobody saw.
+const UNKNOWN: &str = "ContainerStatusUnknown";
+
+/// The end that a status tells of, if it tells of one.
+fn end_in(state: Option<&ContainerState>) -> Option<Ended> {
+    let end = state?.terminated.clone()?;
+    Some(Ended {
+        exit_code: end.exit_code,
+        signal: end.signal,
+        reason: end.reason.unwrap_or_default(),
+        message: end.message,
+        started_at: end.started_at.map(|t| t.0),
+        finished_at: end.finished_at.map_or_else(Timestamp::now, |t| t.0),
+        container_id: end.container_id,
+    })
+}
 
 impl<R: Runtime> Life<R> {
     /// Takes over what an earlier process wrote into the status.
@@ -28,25 +46,14 @@ impl<R: Runtime> Life<R> {
             if let Some(resources) = &status.resources {
                 slot.allocated = resources.clone();
             }
-            let state = |s: &Option<k8s_openapi::api::core::v1::ContainerState>| {
-                s.as_ref().and_then(|s| s.terminated.clone()).map(|t| Ended {
-                    exit_code: t.exit_code,
-                    signal: t.signal,
-                    reason: t.reason.unwrap_or_default(),
-                    message: t.message,
-                    started_at: t.started_at.map(|t| t.0),
-                    finished_at: t.finished_at.map_or_else(Timestamp::now, |t| t.0),
-                    container_id: t.container_id,
-                })
-            };
-            slot.last = state(&status.last_state);
+            slot.last = end_in(status.last_state.as_ref());
             let waits = status.state.as_ref().is_some_and(|s| s.waiting.is_some());
             if waits && slot.last.is_some() {
                 slot.restarts += 1;
             }
             slot.attempt = slot.restarts;
             slot.crashed = slot.restarts > 0;
-            if let Some(ended) = state(&status.state) {
+            if let Some(ended) = end_in(status.state.as_ref()) {
                 slot.state = State::Ended(ended);
             } else if status.state.as_ref().is_some_and(|s| s.running.is_some()) {
                 // Until the runtime says that it still runs, it does not.
@@ -80,10 +87,13 @@ impl<R: Runtime> Life<R> {
             let before = status.into_iter().find(|s| s.name == name);
             // Not the status's count: that may be one late, and an end that it has told of is noted once more below.
             slot.restarts = container.setup.attempt;
-            if container.exit.is_none() {
-                slot.last = slot.last.take().filter(|l| l.reason != "ContainerStatusUnknown");
+            // It was found, so nothing about it is unknown.
+            if slot.last.as_ref().is_some_and(|last| last.reason == UNKNOWN) {
+                slot.last = end_in(before.and_then(|s| s.last_state.as_ref()));
             }
             slot.crashed = slot.last.is_some();
+            // What an agent that kept no record has started.
+            slot.applied = Some(slot.allocated.clone());
             slot.adopt(container, &uid);
             if let Some(record) = Record::of(&container.setup.annotations) {
                 slot.image = Some(record.image);
@@ -120,7 +130,7 @@ impl<R: Runtime> Life<R> {
         Ended {
             exit_code: 137,
             signal: None,
-            reason: "ContainerStatusUnknown".into(),
+            reason: UNKNOWN.into(),
             message: Some("The container could not be located when the pod was adopted".into()),
             started_at: None,
             finished_at: Timestamp::now(),

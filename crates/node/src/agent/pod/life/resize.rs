@@ -41,8 +41,8 @@ pub(super) struct Resizing {
 pub(crate) struct Resized {
     /// Limits of the pod as a whole.
     pod: Limits,
-    /// What containers have now, if it worked.
-    applied: BTreeMap<String, ResourceRequirements>,
+    /// What runs of containers have now, if it worked: by name, the number of the run and its resources.
+    applied: BTreeMap<String, (u32, ResourceRequirements)>,
     answer: Result<(), RuntimeError>,
 }
 
@@ -157,7 +157,7 @@ impl<R: Runtime> Life<R> {
                 annotations: record.annotations(),
             };
             containers.insert(slot.name.clone(), resize);
-            applied.insert(slot.name.clone(), slot.allocated.clone());
+            applied.insert(slot.name.clone(), (slot.attempt, slot.allocated.clone()));
         }
         let wanted = limits(spec);
         let in_force = self.resizing.pod.unwrap_or(wanted);
@@ -191,8 +191,9 @@ impl<R: Runtime> Life<R> {
             Ok(()) => {
                 self.resizing.pod = Some(pod);
                 self.resizing.began();
-                for slot in self.slots.iter_mut().filter(|slot| slot.is_running()) {
-                    if let Some(resources) = applied.get(&slot.name) {
+                for slot in &mut self.slots {
+                    let same = applied.get(&slot.name).filter(|(run, _)| *run == slot.attempt);
+                    if let Some((_, resources)) = same {
                         slot.applied = Some(resources.clone());
                     }
                 }
