@@ -26,6 +26,7 @@ use super::claim_acts::Outcome;
 use super::claim_view::{Overlay, Seen, view};
 use crate::act::WriteError;
 use crate::family::{self, Looked};
+use crate::index::World;
 use crate::kinds::Kind;
 use crate::reconcile::{Failure, Reconciler};
 use crate::subject::Subject;
@@ -45,17 +46,17 @@ impl ClaimNotes {
         known.filter(|(life, _)| *life == claim.metadata.uid()).map(|it| it.1).unwrap_or_default()
     }
 
-    fn note(&self, claim: &SandboxClaim, backoff: Backoff) {
+    fn note(&self, world: &World<Kruise>, claim: &SandboxClaim, backoff: Backoff) {
+        let (key, life) = (claim.metadata.key(), claim.metadata.uid());
         let mut notes = self.0.lock();
         if backoff == Backoff::default() {
-            notes.remove(&claim.metadata.key());
-        } else {
-            notes.insert(claim.metadata.key(), (claim.metadata.uid(), backoff));
+            notes.remove(&key);
+        } else if notes.insert(key, (life, backoff)).is_none() {
+            // Nobody looks at a claim when it is gone; the next one that fails does.
+            notes.retain(|key, (life, _)| {
+                world.claims.get(key).is_some_and(|claim| claim.metadata.uid() == *life)
+            });
         }
-    }
-
-    fn forget(&self, claim: &Key) {
-        self.0.lock().remove(claim);
     }
 }
 
@@ -84,10 +85,7 @@ impl Reconciler<Kruise> {
         let mut fruitless = 0;
         let mut acted = false;
         loop {
-            let Some(planned) = self.plan_batch(key, &overlay) else {
-                self.memory.own.claims.forget(key);
-                return Ok(None);
-            };
+            let Some(planned) = self.plan_batch(key, &overlay) else { return Ok(None) };
             let Planned { seen, plan, .. } = &planned;
             tracing::debug!(%subject, reasons = ?plan.reasons, "planned");
             // What a plan does at once is told with what it leads to: a warm claim is never told that it waits.
@@ -120,7 +118,7 @@ impl Reconciler<Kruise> {
         let backoff = self.memory.own.claims.backoff(world.claims.get(key)?);
         let seen = view(&world, key, overlay, backoff)?;
         let plan = engine::batch::plan(&seen.view, now);
-        self.memory.own.claims.note(&seen.claim, plan.backoff);
+        self.memory.own.claims.note(&world, &seen.claim, plan.backoff);
 
         let subject = Subject::Claim(key.clone());
         let created = world.claim_seen(key).unwrap_or(seen.claim.metadata.created());

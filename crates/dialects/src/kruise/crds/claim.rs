@@ -3,9 +3,7 @@
 use super::{Parts, definition};
 use crate::kruise::duration;
 use crate::kruise::names::Kind;
-use crate::schema::{
-    age_column, column, count, generation, keyed_conditions, pairs, text, time, word,
-};
+use crate::schema::{age_column, column, count, generation, keyed_conditions, pairs, text, time};
 use serde_json::{Value, json};
 
 const ABOUT: &str =
@@ -182,7 +180,7 @@ fn status() -> Value {
         "description": "What was given.",
         "properties": {
             "observedGeneration": generation("The generation of the claim that this status speaks of."),
-            "phase": word("Claiming, or Completed with whatever it got.", &["Claiming", "Completed"], None),
+            "phase": text("Claiming, or Completed with whatever it got."),
             "message": text("How far it is."),
             "claimedReplicas": count("How many it got."),
             "claimStartTime": time("When it began."),
