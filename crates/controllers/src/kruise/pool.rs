@@ -125,7 +125,7 @@ impl Pool<Kruise> for SandboxSet {
             }
             Deed::Made { count, example } => {
                 let others = count - 1;
-                let message = format!("Sandbox {example} and {others} others created");
+                let message = format!("Sandbox {example} and {others} more created");
                 (Severity::Normal, "SandboxCreated", message)
             }
             Deed::Refused { error } => {
