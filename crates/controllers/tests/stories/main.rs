@@ -5,6 +5,7 @@
 
 extern crate sandbank_controllers as controllers;
 
+mod commands;
 mod node;
 mod stage;
 mod wire;

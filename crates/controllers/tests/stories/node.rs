@@ -1,6 +1,6 @@
 //! A node that only says that pods run. What a pod does is written in its image:
 //! `ready` runs at once, `soon` after three seconds, `slow` after ten, `broken` can't be pulled, `done` has ended well, `here` has the address of this machine.
-//! A pod whose image or resources change has a container of the new image with the new resources a moment later.
+//! A pod whose image or resources change has a container of the new image with the new resources a moment later; more than eight processors are not to be had.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,13 +41,12 @@ pub async fn run(client: kube::Client) {
             None => {}
             Some(runs) if runs.containers == containers => continue,
             Some(runs) => {
-                *runs = Runs { changes: runs.changes + 1, containers };
-                let status = json!({"containerStatuses": runs.statuses()});
-                tokio::spawn(write_status(api, name, START, status));
+                let (delay, status) = runs.change(containers);
+                tokio::spawn(write_status(api, name, delay, status));
                 continue;
             }
         }
-        let runs = Runs { changes: 0, containers };
+        let runs = Runs { changes: 0, given: containers.clone(), containers };
         address += 1;
         let image = runs.containers[0]["image"].as_str().unwrap_or_default().to_owned();
         let ip = format!("10.1.{}.{}", address / 250, address % 250 + 1);
@@ -60,15 +59,49 @@ pub async fn run(client: kube::Client) {
     }
 }
 
+/// The most processors that a container may ask for.
+const PROCESSORS: u64 = 8;
+
 /// What a pod runs, and how often that was changed.
 struct Runs {
     changes: u32,
     containers: Value,
+    /// The same with what the containers were given.
+    given: Value,
 }
 
 impl Runs {
+    /// The status after a change, and how long it takes.
+    fn change(&mut self, containers: Value) -> (Duration, Value) {
+        let before = std::mem::replace(&mut self.given, containers.clone());
+        (self.changes, self.containers) = (self.changes + 1, containers);
+        let mut conditions = vec![json!({"type": "Ready", "status": "True"})];
+        for (n, container) in self.given.as_array_mut().into_iter().flatten().enumerate() {
+            let cpu = container["resources"]["requests"]["cpu"].as_str();
+            if cpu.and_then(|cpu| cpu.parse().ok()).is_some_and(|cpu: u64| cpu > PROCESSORS) {
+                container["resources"] = before[n]["resources"].clone();
+                conditions.push(
+                    json!({"type": "PodResizePending", "status": "True", "reason": "Infeasible",
+                                       "message": "so many processors are not to be had"}),
+                );
+            }
+        }
+        let image = self.containers[0]["image"].as_str().unwrap_or_default();
+        match image.split(':').next() {
+            Some("broken") => (START, life(image, "").1),
+            Some("soon") => (
+                Duration::from_secs(3),
+                json!({"phase": "Running", "conditions": conditions, "containerStatuses": self.statuses()}),
+            ),
+            _ => (
+                START,
+                json!({"phase": "Running", "conditions": conditions, "containerStatuses": self.statuses()}),
+            ),
+        }
+    }
+
     fn statuses(&self) -> Value {
-        let containers = self.containers.as_array().cloned().unwrap_or_default();
+        let containers = self.given.as_array().cloned().unwrap_or_default();
         let status = |container: &Value| {
             let image = container["image"].as_str().unwrap_or_default();
             json!({

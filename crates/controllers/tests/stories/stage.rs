@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::Commands;
 use crate::node;
 use crate::wire::Wire;
 
@@ -30,6 +31,8 @@ pub struct Stage {
     pub client: kube::Client,
     pub wire: Wire,
     pub clock: Clock,
+    /// What was run in pods.
+    pub commands: Commands,
     node: JoinHandle<()>,
     cast: Vec<Controllers>,
 }
@@ -54,7 +57,11 @@ impl Stage {
     /// A server with the kinds of both families, and a node.
     pub async fn empty() -> Stage {
         let begin: Timestamp = BEGIN.parse().unwrap();
-        let mut builder = ApiServer::builder().clock(ServerClock::tokio(begin)).ids(Ids::seeded(1));
+        let commands = Commands::default();
+        let mut builder = ApiServer::builder()
+            .clock(ServerClock::tokio(begin))
+            .ids(Ids::seeded(1))
+            .pods(Arc::new(commands.clone()));
         for kind in dialects::x_k8s::Kind::ALL {
             builder = builder.converter(kind.group(), kind.as_str(), Arc::new(Versions));
         }
@@ -62,7 +69,8 @@ impl Stage {
         let client = kube::Client::new(server.service(), "default");
         let node = tokio::spawn(node::run(client.clone()));
         let clock = Clock::starting_at(begin);
-        let stage = Stage { server, client, wire: Wire::default(), clock, node, cast: Vec::new() };
+        let wire = Wire::default();
+        let stage = Stage { server, client, wire, clock, commands, node, cast: Vec::new() };
         for crd in dialects::crds::crds() {
             let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
             let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -236,7 +244,9 @@ impl Stage {
 
     async fn describe(&self) -> String {
         let mut text = String::new();
-        for kind in [Kind::Template, Kind::Pool, Kind::Claim, Kind::Sandbox, Kind::Pod] {
+        let x_k8s = [Kind::Template, Kind::Pool, Kind::Claim, Kind::Sandbox, Kind::Pod];
+        let kruise = [Kind::SandboxSet, Kind::KruiseClaim, Kind::KruiseSandbox];
+        for kind in x_k8s.into_iter().chain(kruise) {
             for object in self.list(kind).await {
                 let (name, status) = (&object["metadata"]["name"], &object["status"]);
                 text.push_str(&format!("{kind} {name}: {status}\n"));

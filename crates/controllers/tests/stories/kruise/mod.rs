@@ -1,4 +1,5 @@
 //! Stories of `agents.kruise.io`.
 
 mod claims;
+mod sandboxes;
 mod sets;

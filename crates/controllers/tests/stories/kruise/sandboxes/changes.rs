@@ -13,7 +13,7 @@ fn container(image: &str, cpu: &str) -> Value {
 async fn running(stage: &Stage) -> (Value, Value) {
     let spec = json!({"template": {"spec": {"containers": [container("ready:1", "1")]}}});
     stage.sandbox("s", "ready:1", spec).await;
-    let sandbox = stage.ready("s").await;
+    let sandbox = stage.runs("s").await;
     (sandbox, stage.life("s").await)
 }
 
@@ -84,7 +84,7 @@ async fn a_resize_that_the_node_cant_do_fails_and_the_image_changes_all_the_same
     assert_eq!(condition(&failed, "Ready")["status"], "True");
     let pod = stage.get(Kind::Pod, "s").await.unwrap();
     assert_eq!(pod["spec"]["containers"][0]["image"], "ready:2");
-    stage.event("InplaceUpdateFailed").await;
+    stage.told("InplaceUpdateFailed").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +95,7 @@ async fn what_no_running_pod_can_change_is_refused_and_said() {
     other["command"] = json!(["x"]);
     change(&stage, json!({"spec": {"containers": [other]}})).await;
     stage.reason("s", "InplaceUpdate", "Failed").await;
-    stage.event("InplaceUpdateForbidden").await;
+    stage.told("InplaceUpdateForbidden").await;
     let pod = stage.get(Kind::Pod, "s").await.unwrap();
     assert_eq!(
         (&pod["metadata"]["uid"], &pod["spec"]["containers"][0]["image"]),
@@ -142,5 +142,5 @@ async fn a_broken_image_in_place_is_explained_and_repaired() {
         .await;
     change(&stage, json!({"spec": {"containers": [container("ready:3", "1")]}})).await;
     stage.reason("s", "InplaceUpdate", "Succeeded").await;
-    stage.ready("s").await;
+    stage.runs("s").await;
 }

@@ -6,14 +6,15 @@ use controllers::kinds::Kind;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, condition, sandbox, volume};
+use super::{sandbox, volume};
+use crate::stage::{Stage, condition};
 use crate::wire::Fault;
 
 #[tokio::test(start_paused = true)]
 async fn a_sandbox_runs_in_a_pod_of_its_name() {
     let stage = Stage::open().await;
     stage.sandbox("s", "ready", json!({"persistentContents": ["ip"]})).await;
-    let sandbox = stage.ready("s").await;
+    let sandbox = stage.runs("s").await;
     let pod = stage.get(Kind::Pod, "s").await.unwrap();
     assert_eq!(pod["metadata"]["labels"]["app"], "s");
     assert_eq!(pod["metadata"]["labels"]["agents.kruise.io/created-by"], "sandbox");
@@ -22,7 +23,7 @@ async fn a_sandbox_runs_in_a_pod_of_its_name() {
     assert_eq!(sandbox["status"]["sandboxIp"], pod["status"]["podIP"]);
     assert_eq!(sandbox["status"]["observedGeneration"], 1);
     assert!(sandbox["metadata"].get("finalizers").is_none());
-    assert_eq!(stage.event("SandboxRunning").await, "Sandbox started");
+    assert_eq!(stage.told("SandboxRunning").await, "Sandbox started");
 }
 
 /// A set of three, filled. Returns the name of one of its sandboxes.
@@ -83,7 +84,7 @@ async fn a_claimed_sandbox_costs_one_write_to_its_pod() {
 async fn pause_and_resume_keep_the_volumes() {
     let stage = Stage::open().await;
     stage.sandbox("s", "ready", json!({"volumeClaimTemplates": [volume("data")]})).await;
-    stage.ready("s").await;
+    stage.runs("s").await;
     let first = stage.life("s").await;
     let data = stage.get(Kind::Volume, "data-s").await.unwrap()["metadata"]["uid"].clone();
 
@@ -94,12 +95,12 @@ async fn pause_and_resume_keep_the_volumes() {
     assert_eq!(paused["metadata"]["finalizers"], json!(["agents.kruise.io/sandbox"]));
     assert!(paused["status"].get("sandboxIp").is_none());
     assert!(stage.get(Kind::Pod, "s").await.is_none());
-    assert_eq!(stage.event("SandboxPaused").await, "Pause sandbox");
+    assert_eq!(stage.told("SandboxPaused").await, "Pause sandbox");
 
     stage.patch(Kind::KruiseSandbox, "s", json!({"spec": {"paused": false}})).await;
     let resuming = stage.phase("s", "Resuming").await;
     assert_eq!(condition(&resuming, "SandboxResumed")["reason"], "CreatePod");
-    let running = stage.ready("s").await;
+    let running = stage.runs("s").await;
     assert_eq!(condition(&running, "SandboxResumed")["reason"], "ResumePod");
     assert_eq!(condition(&running, "SandboxPaused"), Value::Null);
     assert_ne!(stage.life("s").await, first);
@@ -110,14 +111,14 @@ async fn pause_and_resume_keep_the_volumes() {
             sandbox["metadata"].get("finalizers").is_none().then_some(())
         })
         .await;
-    assert_eq!(stage.event("SandboxResuming").await, "Resume sandbox");
+    assert_eq!(stage.told("SandboxResuming").await, "Resume sandbox");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_sandbox_can_be_deleted() {
     let stage = Stage::open().await;
     stage.sandbox("s", "ready", json!({})).await;
-    stage.ready("s").await;
+    stage.runs("s").await;
     stage.patch(Kind::KruiseSandbox, "s", json!({"spec": {"paused": true}})).await;
     stage.reason("s", "SandboxPaused", "StopPauseSucceed").await;
     stage.delete(Kind::KruiseSandbox, "s").await;
@@ -134,16 +135,16 @@ async fn a_pause_survives_a_crash_at_each_write() {
     for cut in ["/sandboxes/s", "/pods/s", "/sandboxes/s/status"] {
         let mut stage = Stage::open().await;
         stage.sandbox("s", "ready", json!({})).await;
-        stage.ready("s").await;
+        stage.runs("s").await;
         let method = if cut == "/pods/s" { Method::DELETE } else { Method::PATCH };
         stage.wire.break_next(method, cut, Fault::LoseAnswer);
         stage.patch(Kind::KruiseSandbox, "s", json!({"spec": {"paused": true}})).await;
         stage.until("the fault has happened", async || stage.wire.is_whole().then_some(())).await;
-        stage.kill();
+        stage.take().task.abort();
         stage.enter(|_| {});
         stage.reason("s", "SandboxPaused", "StopPauseSucceed").await;
         stage.patch(Kind::KruiseSandbox, "s", json!({"spec": {"paused": false}})).await;
-        stage.ready("s").await;
+        stage.runs("s").await;
     }
 }
 
@@ -152,7 +153,7 @@ async fn timers_pause_and_delete() {
     let stage = Stage::open().await;
     let (pause, shutdown) = (stage.in_seconds(60), stage.in_seconds(600));
     stage.sandbox("s", "ready", json!({"pauseTime": pause, "shutdownTime": shutdown})).await;
-    stage.ready("s").await;
+    stage.runs("s").await;
     let paused = stage.reason("s", "SandboxPaused", "StopPauseSucceed").await;
     assert_eq!(paused["spec"]["paused"], true);
     assert_eq!(paused["spec"]["pauseTime"], pause.as_str());
@@ -172,7 +173,7 @@ async fn a_sandbox_that_is_to_be_kept_gets_more_time_when_it_is_paused() {
     object["metadata"]["annotations"] =
         json!({"agents.kruise.io/reserve-paused-sandbox-duration": "1h"});
     stage.create(Kind::KruiseSandbox, object).await;
-    stage.ready("s").await;
+    stage.runs("s").await;
     let paused = stage.reason("s", "SandboxPaused", "StopPauseSucceed").await;
     let later: jiff::Timestamp = paused["spec"]["shutdownTime"].as_str().unwrap().parse().unwrap();
     assert!(
@@ -185,12 +186,12 @@ async fn a_sandbox_that_is_to_be_kept_gets_more_time_when_it_is_paused() {
 async fn a_lost_pod_ends_a_sandbox_without_volumes() {
     let stage = Stage::open().await;
     stage.sandbox("s", "ready", json!({})).await;
-    stage.ready("s").await;
+    stage.runs("s").await;
     stage.delete(Kind::Pod, "s").await;
     let failed = stage.phase("s", "Failed").await;
     assert_eq!(failed["status"]["message"], "Pod Not Found");
     assert_eq!(condition(&failed, "Ready")["reason"], "PodLost");
-    stage.event("SandboxFailed").await;
+    stage.told("SandboxFailed").await;
     stage.pass(Duration::from_secs(60)).await;
     assert!(stage.get(Kind::Pod, "s").await.is_none());
 }
@@ -199,13 +200,13 @@ async fn a_lost_pod_ends_a_sandbox_without_volumes() {
 async fn a_lost_pod_comes_back_on_its_volumes() {
     let stage = Stage::open().await;
     stage.sandbox("s", "ready", json!({"volumeClaimTemplates": [volume("data")]})).await;
-    stage.ready("s").await;
+    stage.runs("s").await;
     let first = stage.life("s").await;
     let data = stage.get(Kind::Volume, "data-s").await.unwrap()["metadata"]["uid"].clone();
     stage.delete(Kind::Pod, "s").await;
     let lost = stage.phase("s", "Pending").await;
     assert!(lost["status"]["message"].as_str().unwrap().starts_with("Pod Not Found: "));
-    let back = stage.ready("s").await;
+    let back = stage.runs("s").await;
     assert!(back["status"].get("message").is_none());
     assert_ne!(stage.life("s").await, first);
     assert_eq!(stage.get(Kind::Volume, "data-s").await.unwrap()["metadata"]["uid"], data);
@@ -253,9 +254,9 @@ async fn a_pod_of_an_earlier_sandbox_is_waited_for() {
     let waiting = stage.reason("s", "Ready", "PodCreateFailed").await;
     assert_eq!(waiting["status"]["phase"], "Pending");
     assert!(condition(&waiting, "Ready")["message"].as_str().unwrap().contains("earlier sandbox"));
-    stage.event("PodOwnerMismatch").await;
+    stage.told("PodOwnerMismatch").await;
     stage.patch(Kind::Pod, "s", json!({"metadata": {"finalizers": null}})).await;
-    let running = stage.ready("s").await;
+    let running = stage.runs("s").await;
     assert_eq!(running["status"]["podInfo"]["podUID"], stage.life("s").await);
 }
 
@@ -270,14 +271,14 @@ async fn a_strangers_pod_is_left_alone_and_named() {
     assert!(condition(&told, "Ready")["message"].as_str().unwrap().contains("does not belong"));
     // When the stranger is gone the sandbox goes on, although no watch shows that pod.
     stage.delete(Kind::Pod, "s").await;
-    stage.ready("s").await;
+    stage.runs("s").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_image_is_explained() {
     let stage = Stage::open().await;
     stage.sandbox("s", "broken", json!({})).await;
-    let told = stage.reason("s", "Ready", "ErrImagePull").await;
+    let told = stage.reason("s", "Ready", "ImagePullBackOff").await;
     assert_eq!(told["status"]["phase"], "Pending");
     assert!(condition(&told, "Ready")["message"].as_str().unwrap().contains("no such image"));
     assert!(told["status"]["message"].as_str().unwrap().contains("no such image"));
@@ -295,8 +296,8 @@ async fn a_quota_is_explained_and_tried_again() {
     stage.sandbox("s", "slow", json!({})).await;
     let told = stage.reason("s", "Ready", "PodCreateFailed").await;
     assert!(condition(&told, "Ready")["message"].as_str().unwrap().contains("exceeded quota"));
-    assert!(stage.event("PodCreateFailed").await.starts_with("Failed to create pod: "));
-    stage.ready("s").await;
+    assert!(stage.told("PodCreateFailed").await.starts_with("Failed to create pod: "));
+    stage.runs("s").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -308,5 +309,5 @@ async fn a_template_that_comes_later_is_taken_up() {
     assert!(condition(&told, "Ready")["message"].as_str().unwrap().contains("\"t\""));
     let template = json!({"metadata": {"name": "t"}, "spec": {"template": {"spec": {"containers": [{"name": "main", "image": "ready"}]}}}});
     stage.create(Kind::KruiseTemplate, template).await;
-    stage.ready("s").await;
+    stage.runs("s").await;
 }

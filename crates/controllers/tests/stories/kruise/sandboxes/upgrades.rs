@@ -16,7 +16,7 @@ async fn running(stage: &Stage, lifecycle: Value) -> Value {
         "template": {"spec": {"nodeName": "n"}},
     });
     stage.sandbox("s", "ready:1", spec).await;
-    stage.ready("s").await;
+    stage.runs("s").await;
     stage.life("s").await
 }
 
@@ -44,7 +44,7 @@ async fn an_upgrade_runs_its_hooks_around_another_pod() {
     assert_ne!(old, new);
     let (old, new) = (old.as_str().unwrap(), new.as_str().unwrap());
     assert_eq!(stage.commands.run(), [format!("{old} save x"), format!("{new} load x")]);
-    stage.event("UpgradeSucceeded").await;
+    stage.told("UpgradeSucceeded").await;
     // Labels alone are no reason for another pod.
     stage
         .patch(
@@ -99,7 +99,7 @@ async fn a_new_pod_that_does_not_start_is_explained_and_replaced_by_the_next() {
     change(&stage, "broken:2").await;
     let failed = stage.reason("s", "Upgrading", "UpgradePodFailed").await;
     assert!(condition(&failed, "Upgrading")["message"].as_str().unwrap().contains("no such image"));
-    stage.event("UpgradePodFailed").await;
+    stage.told("UpgradePodFailed").await;
     change(&stage, "ready:3").await;
     stage.reason("s", "Upgrading", "Succeeded").await;
 }
@@ -108,7 +108,7 @@ async fn a_new_pod_that_does_not_start_is_explained_and_replaced_by_the_next() {
 async fn what_needs_checkpoints_is_said_and_not_done() {
     let stage = Stage::open().await;
     stage.sandbox("s", "ready:1", json!({"upgradePolicy": {"type": "CheckpointRestore"}})).await;
-    stage.ready("s").await;
+    stage.runs("s").await;
     let old = stage.life("s").await;
     change(&stage, "ready:2").await;
     let told = stage.reason("s", "Upgrading", "CheckpointFailed").await;
