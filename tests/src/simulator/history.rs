@@ -31,7 +31,8 @@ pub fn play(families: Families, seed: u64) -> Outcome {
         let mut rng = Rng::with_seed(seed ^ 0x5a5a_5a5a);
         let weather = Weather::draw(&mut rng);
         let habits = Habits::draw(&mut rng);
-        let temper = draw_temper(&mut rng);
+        let mut temper = draw_temper(&mut rng);
+        temper.explains = families != Families::XK8s;
         let mut world = World::open(seed, families, &weather, temper).await;
         world.diary.note(format!("{weather:?}"));
         world.cast.enter(weather.replicas);
@@ -87,6 +88,7 @@ fn draw_temper(rng: &mut Rng) -> NodeTemper {
         end: (Duration::from_millis(1), Duration::from_millis([5, 400, 3000][rng.usize(..3)])),
         one_fails_in: [0, 0, 12][rng.usize(..3)],
         one_wavers_in: [0, 0, 6][rng.usize(..3)],
+        explains: false,
     }
 }
 

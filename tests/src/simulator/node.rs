@@ -29,6 +29,8 @@ pub struct NodeTemper {
     pub one_fails_in: u32,
     /// One in so many pods is not ready for a while after it was; 0: none.
     pub one_wavers_in: u32,
+    /// Whether it says why a pod does not start.
+    pub explains: bool,
 }
 
 /// How the machine feels: once calm, no pod fails or wavers any more. Clones share it.
@@ -53,6 +55,7 @@ impl Default for NodeTemper {
             end: (Duration::from_millis(1), Duration::from_millis(400)),
             one_fails_in: 0,
             one_wavers_in: 0,
+            explains: false,
         }
     }
 }
@@ -113,7 +116,7 @@ pub async fn run(client: Client, temper: NodeTemper, mood: Mood, seed: u64) {
             let image = spec[0]["image"].as_str().unwrap_or_default();
             let mut one_in = |many: u32| many > 0 && rng.u32(..many) == 0 && !mood.is_calm();
             let fate = if image.contains(BROKEN_IMAGE) {
-                Fate::NeverReady
+                if temper.explains { Fate::CanNotPull } else { Fate::NeverReady }
             } else if one_in(temper.one_fails_in) {
                 Fate::Fails
             } else if one_in(temper.one_wavers_in) {
@@ -146,6 +149,7 @@ enum Fate {
     Ready,
     Fails,
     NeverReady,
+    CanNotPull,
     Wavers(Duration, Duration),
 }
 
@@ -162,6 +166,25 @@ impl Pod {
     async fn say(&self, status: Value) {
         let patch = Patch::Merge(json!({"metadata": {"uid": self.uid}, "status": status}));
         let _ = self.api.patch_status(&self.name, &PatchParams::default(), &patch).await;
+    }
+
+    /// What does not run in it, and why not.
+    fn waiting(&self, reason: &str) -> Value {
+        let known = self.containers.lock();
+        let Some((containers, _)) = known.get(&self.uid) else { return json!([]) };
+        let statuses = containers.as_array().into_iter().flatten().map(|container| {
+            let image = container["image"].as_str().unwrap_or_default();
+            let message = format!("image {image:?} can't be pulled: not found");
+            json!({
+                "name": container["name"],
+                "image": image,
+                "imageID": "",
+                "ready": false,
+                "restartCount": 0,
+                "state": {"waiting": {"reason": reason, "message": message}},
+            })
+        });
+        statuses.collect()
     }
 
     /// What runs in it: each container as its pod wants it.
@@ -223,6 +246,10 @@ async fn start(pod: Pod, wait: Duration, fate: Fate, address: u32) {
         Fate::Ready => report("Running", "True").await,
         Fate::Fails => report("Failed", "False").await,
         Fate::NeverReady => report("Pending", "False").await,
+        Fate::CanNotPull => {
+            report("Pending", "False").await;
+            pod.say(json!({"containerStatuses": pod.waiting("ErrImagePull")})).await;
+        }
         Fate::Wavers(after, during) => {
             report("Running", "True").await;
             tokio::time::sleep(after).await;

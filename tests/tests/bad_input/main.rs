@@ -40,4 +40,10 @@ documents! {
     claims
     /// Sandboxes whose children are refused.
     sandboxes
+    /// Sets of agents.kruise.io and their templates.
+    sets
+    /// Claims of agents.kruise.io.
+    batches
+    /// Sandboxes of agents.kruise.io that are asked for what can't be.
+    lives
 }

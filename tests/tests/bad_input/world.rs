@@ -7,6 +7,7 @@ use apiserver::testing::TestServer;
 use apiserver::{ApiServer, Clock as ServerClock, Converter, Ids};
 use controllers::metrics::Metrics;
 use controllers::{Clock, Options};
+use dialects::kruise;
 use dialects::x_k8s::Kind;
 use http::{Request, header};
 use jiff::Timestamp;
@@ -54,7 +55,7 @@ impl World {
         let server = TestServer::open(builder).await;
         let (wire, stop) = (Wire::default(), CancellationToken::new());
         let mut world = World { server, wire, stop: stop.clone(), tasks: Vec::new() };
-        for crd in dialects::x_k8s::crds::crds() {
+        for crd in [dialects::x_k8s::crds::crds(), dialects::kruise::crds::crds()].concat() {
             world.define(&crd).await;
         }
         let client = kube::Client::new(world.server.service(), "default");
@@ -161,6 +162,11 @@ impl World {
         if code != 200 {
             lines.push(code.to_string());
         }
+        if let (Some(phase), Some(message)) =
+            (found["status"]["phase"].as_str(), found["status"]["message"].as_str())
+        {
+            lines.push(format!("{phase}: {message}"));
+        }
         for condition in found["status"]["conditions"].as_array().into_iter().flatten() {
             let text = |field: &str| condition[field].as_str().unwrap_or_default();
             lines.push(format!(
@@ -208,32 +214,39 @@ impl Drop for World {
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
 
-/// A collection, as documents name it.
+/// A collection, as documents name it: by its plural, and those of agents.kruise.io, whose plurals others have too, by their short names.
 struct Resource {
     api_version: &'static str,
     kind: &'static str,
+    plural: &'static str,
 }
 
 impl Resource {
     /// The path of what a document calls `sandboxes/a?query`.
     fn path(&self, short: &str) -> String {
         let root = if self.api_version.contains('/') { "/apis" } else { "/api" };
-        format!("{root}/{}/namespaces/default/{}", self.api_version, crate::text::expand(short))
+        let end = short.find(['/', '?']).unwrap_or(short.len());
+        let rest = crate::text::expand(&short[end..]);
+        format!("{root}/{}/namespaces/default/{}{rest}", self.api_version, self.plural)
     }
 }
 
 fn resource(path: &str) -> Resource {
-    let plural = path.split(['/', '?']).next().unwrap_or_default();
-    let (api_version, kind) = match plural {
-        "pods" => ("v1", "Pod"),
-        "configmaps" => ("v1", "ConfigMap"),
-        "services" => ("v1", "Service"),
-        "persistentvolumeclaims" => ("v1", "PersistentVolumeClaim"),
-        _ => {
-            let ours = Kind::ALL.into_iter().find(|kind| kind.plural() == plural);
-            let ours = ours.unwrap_or_else(|| panic!("what is {path}?"));
-            (ours.api_version(), ours.as_str())
-        }
-    };
-    Resource { api_version, kind }
+    let name = path.split(['/', '?']).next().unwrap_or_default();
+    let built_in = [
+        ("pods", "Pod"),
+        ("configmaps", "ConfigMap"),
+        ("services", "Service"),
+        ("persistentvolumeclaims", "PersistentVolumeClaim"),
+    ];
+    if let Some((plural, kind)) = built_in.into_iter().find(|(plural, _)| *plural == name) {
+        return Resource { api_version: "v1", kind, plural };
+    }
+    if let Some(kind) = kruise::Kind::ALL.into_iter().find(|kind| kind.short() == name) {
+        let api_version = kruise::names::API_VERSION;
+        return Resource { api_version, kind: kind.as_str(), plural: kind.plural() };
+    }
+    let kind = Kind::ALL.into_iter().find(|kind| kind.plural() == name);
+    let kind = kind.unwrap_or_else(|| panic!("what is {path}?"));
+    Resource { api_version: kind.api_version(), kind: kind.as_str(), plural: kind.plural() }
 }

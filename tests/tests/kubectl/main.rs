@@ -43,3 +43,9 @@ transcripts! {
     /// What a user sees who asks for something that can't be done.
     refusals
 }
+
+/// Sets, claims and sandboxes of agents.kruise.io, with the real controllers and a machine that pretends to run pods.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openkruise() {
+    Server::start(Actors::on_stage()).await.with_controllers().play("openkruise.txt").await;
+}

@@ -20,6 +20,9 @@ impl Mask {
             ),
             (r"\b127\.0\.0\.1:\d+", "<server>"),
             (r"kubectl-edit-[a-z0-9-]+\.yaml", "<edited>.yaml"),
+            // Sandboxes of a set have names that nobody chose.
+            (r"\b(demo|broken)-[bcdfghjklmnpqrstvwxz2456789]{7}\b", "$1-<name>"),
+            (r"\b10\.88\.0\.\d+\b", "<address>"),
             // Newer releases of kubectl say where as well.
             (r" deleted from \S+ namespace", " deleted"),
             // Ages last, for times have digits and letters too. The column after one moves with its width.
@@ -50,6 +53,8 @@ fn names_and_numbers_stay_while_times_and_identities_go() {
             "a\nE1122 04:06:00.4    9 v2.go:104] \"Unhandled Error\" err=\"websocket: close sent\"\nb",
             "a\nb",
         ),
+        ("demo-x4jz2fg   Running", "demo-<name>   Running"),
+        ("demo-1 demo-abcdefg demo-x4jz2fgx", "demo-1 demo-abcdefg demo-x4jz2fgx"),
         ("box \"a\" deleted from default namespace", "box \"a\" deleted"),
         ("Started:  Sun, 22 Nov 2026 02:04:00 +0000", "Started:  <date>"),
     ] {

@@ -7,8 +7,15 @@ use std::{
     sync::Arc,
 };
 
-use apiserver::{ApiServer, Converter, auth::Credentials, streams::PodStreams, tls};
-use dialects::x_k8s;
+use apiserver::{
+    ApiServer, Converter,
+    auth::{Credentials, Identity},
+    streams::PodStreams,
+    tls,
+};
+use controllers::Options;
+use dialects::{kruise, x_k8s};
+use sandbank_tests::simulator::node::{self, Mood, NodeTemper};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -38,8 +45,13 @@ impl Server {
         let here = home.path();
         fs::copy(sources.join("tests/kubectl/boxes.yaml"), here.join("boxes.yaml")).unwrap();
         symlink(sources.join("../examples"), here.join("examples")).unwrap();
-        let definitions = json!({"apiVersion": "v1", "kind": "List", "items": x_k8s::crds::crds()});
-        fs::write(here.join("definitions.json"), definitions.to_string()).unwrap();
+        for (file, definitions) in [
+            ("definitions.json", x_k8s::crds::crds()),
+            ("definitions-of-openkruise.json", kruise::crds::crds()),
+        ] {
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": definitions});
+            fs::write(here.join(file), list.to_string()).unwrap();
+        }
 
         let credentials = Credentials::generate(&[], jiff::Timestamp::now()).unwrap();
         let authority = credentials.authority().certificate().to_owned();
@@ -62,6 +74,22 @@ impl Server {
         };
         let shell = Shell { home: home.path().to_owned(), kubeconfig, bin };
         Self { server, shell, stop, serving, _home: home }
+    }
+
+    /// Puts the real controllers behind it, and a machine that pretends to run pods.
+    pub fn with_controllers(self) -> Self {
+        let client =
+            || kube::Client::new(self.server.service(Identity::system("transcript")), "default");
+        let temper = NodeTemper { explains: true, ..NodeTemper::default() };
+        let (machine, stop) = (node::run(client(), temper, Mood::default(), 1), self.stop.clone());
+        let run = controllers::run(client(), Options::default(), stop.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = machine => {}
+                ended = run => ended.unwrap(),
+            }
+        });
+        self
     }
 
     /// Plays a transcript.
