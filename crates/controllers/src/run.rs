@@ -241,7 +241,9 @@ impl Cast {
     /// from "not seen yet". A family whose definitions are not installed waits, and holds up no other.
     fn add<F: Family>(&mut self, own: F::Own) {
         let options = &self.options;
-        let queue = Arc::new(Queue::new(Backoff::seeded(options.seed)));
+        // Two families that made up the same names would make pods of the same names for pools of the same name.
+        let seed = options.seed.wrapping_add(self.families.len() as u64);
+        let queue = Arc::new(Queue::new(Backoff::seeded(seed)));
         let world = World::new(own, options.clock.clone(), options.metrics.clone());
         let index = Arc::new(Index::<F>::new(world, queue.clone()));
         let mut following = Following { cast: self, index: index.clone(), synced: Vec::new() };
@@ -256,7 +258,7 @@ impl Cast {
             options.metrics.clone(),
             options.clock.clone(),
             options.tuning,
-            options.seed,
+            seed,
         ));
         let (metrics, workers) = (options.metrics.clone(), options.workers.max(2));
         metrics.family_served(F::NAME, false);

@@ -13,6 +13,7 @@ mod wire;
 mod cold;
 mod conversion;
 mod expiry;
+mod families;
 mod faults;
 mod kruise;
 mod leader;

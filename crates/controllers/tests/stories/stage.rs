@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use apiserver::testing::TestServer;
+use apiserver::testing::{Faults, TestServer};
 use apiserver::{ApiServer, Clock as ServerClock, Converter, Ids};
 use controllers::kinds::Kind;
 use controllers::metrics::Metrics;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 use crate::commands::Commands;
 use crate::node;
@@ -56,6 +57,15 @@ impl Converter for Versions {
 impl Stage {
     /// A server with the kinds of both families, and a node.
     pub async fn empty() -> Stage {
+        let stage = Stage::undefined().await;
+        for crd in dialects::crds::crds() {
+            stage.define(&crd).await;
+        }
+        stage
+    }
+
+    /// A server that serves none of our kinds yet, and a node.
+    pub async fn undefined() -> Stage {
         let begin: Timestamp = BEGIN.parse().unwrap();
         let commands = Commands::default();
         let mut builder = ApiServer::builder()
@@ -70,24 +80,23 @@ impl Stage {
         let node = tokio::spawn(node::run(client.clone()));
         let clock = Clock::starting_at(begin);
         let wire = Wire::default();
-        let stage = Stage { server, client, wire, clock, commands, node, cast: Vec::new() };
-        for crd in dialects::crds::crds() {
-            let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
-            let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-            stage.send(Method::POST, path, Some(&crd)).await.unwrap();
-            stage
-                .until("the kind is served", async || {
-                    let crd =
-                        stage.send(Method::GET, &format!("{path}/{name}"), None).await.unwrap();
-                    let conditions = crd["status"]["conditions"].as_array()?.clone();
-                    conditions
-                        .iter()
-                        .any(|c| c["type"] == "Established" && c["status"] == "True")
-                        .then_some(())
-                })
-                .await;
-        }
-        stage
+        Stage { server, client, wire, clock, commands, node, cast: Vec::new() }
+    }
+
+    /// Installs a definition and waits until the kind is served.
+    pub async fn define(&self, crd: &Value) {
+        let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        self.send(Method::POST, path, Some(crd)).await.unwrap();
+        self.until("the kind is served", async || {
+            let crd = self.send(Method::GET, &format!("{path}/{name}"), None).await.unwrap();
+            let conditions = crd["status"]["conditions"].as_array()?.clone();
+            conditions
+                .iter()
+                .any(|c| c["type"] == "Established" && c["status"] == "True")
+                .then_some(())
+        })
+        .await;
     }
 
     /// The same with controllers running.
@@ -99,6 +108,21 @@ impl Stage {
 
     /// Starts controllers with the given changes to the usual options.
     pub fn enter(&mut self, change: impl FnOnce(&mut Options)) -> &Controllers {
+        let client = self.wire.client(self.server.service());
+        self.enter_as(client, change)
+    }
+
+    /// Starts controllers whose requests these faults may strike.
+    pub fn enter_through(&mut self, faults: &Faults) -> &Controllers {
+        let client = self.wire.client(faults.layer(self.server.service()));
+        self.enter_as(client, |_| {})
+    }
+
+    fn enter_as(
+        &mut self,
+        client: kube::Client,
+        change: impl FnOnce(&mut Options),
+    ) -> &Controllers {
         let mut options = Options {
             clock: self.clock.clone(),
             seed: 7,
@@ -109,7 +133,6 @@ impl Stage {
         change(&mut options);
         let metrics = options.metrics.clone();
         let stop = CancellationToken::new();
-        let client = self.wire.client(self.server.service());
         let task = tokio::spawn(controllers::run(client, options, stop.clone()));
         self.cast.push(Controllers { metrics, stop, task });
         self.cast.last().unwrap()
