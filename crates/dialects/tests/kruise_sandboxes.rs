@@ -1,24 +1,19 @@
 //! Sandboxes of `agents.kruise.io`: objects in, views, pods, patches and statuses out.
+#![allow(clippy::unwrap_used)] // a test may say "this is so" in one word
 
-// A test may say "this is so" in one word.
-#![allow(clippy::unwrap_used)]
-
-extern crate sandbank_dialects as dialects;
-
-use dialects::condition::{Condition, find};
-use dialects::kruise::build::{change, pod, volume};
-use dialects::kruise::sandbox::{ON_POD_LOST, Running, State};
-use dialects::kruise::types::{Sandbox, SandboxStatus, SandboxTemplate};
-use dialects::kruise::{keys, revision};
-use dialects::pod::Pod;
 use engine::lifecycle::{
     ChangePolicy, Fit, Fixed, Inside, LifeReady, LifeStatus, LifeView, OnLost, PauseState, Phase,
     PodFacts, PodOwner, PodTrouble, Progress, ResourceDrift, ResumeState, Retention, UpdateState,
     UpgradeStep, plan,
 };
-use engine::sandbox::Drift;
-use engine::{Holder, Lock, Revision, Stage, Trouble, TroubleKind, Uid};
+use engine::{Holder, Lock, Revision, Stage, Trouble, TroubleKind, Uid, sandbox::Drift};
 use jiff::Timestamp;
+use sandbank_dialects::condition::{Condition, find};
+use sandbank_dialects::kruise::build::{change, pod, volume};
+use sandbank_dialects::kruise::sandbox::{ON_POD_LOST, Running, State};
+use sandbank_dialects::kruise::types::{Sandbox, SandboxStatus, SandboxTemplate};
+use sandbank_dialects::kruise::{keys, revision};
+use sandbank_dialects::pod::Pod;
 use serde_json::{Value, json};
 
 const NOW: &str = "2030-01-01T00:00:00Z";

@@ -1,5 +1,8 @@
 //! Sets of agents.kruise.io: objects in, views, members and statuses out.
 
+// A test may say "this is so" in one word.
+#![allow(clippy::unwrap_used)]
+
 use engine::backoff::Backoff;
 use engine::pool::{Counts, Pending, PoolStatus, Removal, Settings, Target, TemplateState};
 use engine::{
