@@ -4,7 +4,19 @@
 //! drop-in for the `task-executor` of OpenSandbox: same port, routes, bodies, states, flags and variables. What is more is optional for both
 //! sides.
 //!
-//! By default this crate is what a controller needs: [`protocol`] and [`Client`].
+//! By default this crate is what a controller needs: [`protocol`] and [`Client`]. The feature `server` is the executor:
+//!
+//! ```text
+//!   server/   listens, keeps the list, follows each task; one thread, no process of a task is its child
+//!     |         follow.rs starts a waiter or finds the one that an executor before has started
+//!   waiter/   one process for each task: starts it, adopts what it detaches, takes its output, writes how it ended
+//!     |
+//!   target    which container is the sandbox's          namespaces   how a process gets into it (the one place with `unsafe`)
+//!   records   what is on disk of a task                 processes    who is who in /proc, and signals that can't hit a stranger
+//! ```
+//!
+//! Two promises shape it. A task is started at most once, whoever is killed when: what is about to happen is on disk before it happens. And
+//! a stop ends everything that a task started, while the end of a task by itself ends nothing else. The README says what callers see.
 
 mod client;
 #[cfg(feature = "server")]

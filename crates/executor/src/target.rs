@@ -85,6 +85,17 @@ pub(crate) fn find(mode: &Mode, name: &str) -> Result<Place, String> {
     }
 }
 
+/// Where tasks would run now, for people.
+pub(crate) fn describe(mode: &Mode, name: &str) -> String {
+    match find(mode, name) {
+        Ok(Place::Own) => "tasks run in this container".to_owned(),
+        Ok(Place::Beside(container)) => {
+            format!("tasks run in the container of process {}", container.pid)
+        }
+        Err(why) => format!("tasks have to wait for their container: {why}"),
+    }
+}
+
 fn candidate(pid: i32, stat: &Stat) -> Option<Candidate> {
     let mounts = processes::namespace(&pid.to_string(), "mnt")?;
     let environment = processes::environment(pid).unwrap_or_default();

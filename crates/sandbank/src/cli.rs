@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::controller::{self, ControllerArgs};
 use crate::exit::{Error, Exit};
 use crate::output::{self, Format};
+use crate::task_executor::TaskExecutorArgs;
 use crate::up::{self, UpArgs};
 use crate::verbs;
 
@@ -59,6 +60,8 @@ pub enum Verb {
     Reset,
     /// Run the controllers against any Kubernetes API server
     Controller(ControllerArgs),
+    /// Run tasks in a sandbox for its controller, from a container of its pod
+    TaskExecutor(TaskExecutorArgs),
     /// Show the server, its pools, sandboxes and claims
     Status,
     /// Ask for a sandbox
@@ -89,6 +92,10 @@ pub enum Verb {
 /// Reads the command line, runs the verb and turns its end into an exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Verb::TaskExecutor(args) = cli.verb {
+        // It has a runtime of its own, with one thread.
+        return args.run();
+    }
     anstream_choice(cli.global.color).write_global();
     let format = cli.global.output;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -115,6 +122,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Verb::Down => up::down(global).await?,
         Verb::Reset => up::reset(global).await?,
         Verb::Controller(args) => controller::run(global, args).await?,
+        Verb::TaskExecutor(_) => unreachable!("it was run before this runtime was there"),
         Verb::Status => verbs::status::run(global).await?,
         Verb::Claim(args) => verbs::claim::run(global, args).await?,
         Verb::Exec(args) => return verbs::exec::run(global, args).await,

@@ -10,6 +10,7 @@ mod logging;
 mod output;
 mod paths;
 mod table;
+mod task_executor;
 mod up;
 mod verbs;
 
@@ -23,6 +24,9 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    // A pod's own process is this binary too, and must stay single-threaded: nothing may come before this.
-    node::shim::main().unwrap_or_else(cli::main)
+    // A pod's own process is this binary too, and so is a task's; both must stay single-threaded: nothing may come before this.
+    node::shim::main()
+        .or_else(executor::waiter_main)
+        .or_else(task_executor::main)
+        .unwrap_or_else(cli::main)
 }

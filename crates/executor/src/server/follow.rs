@@ -106,6 +106,19 @@ fn lost(message: String, since: Option<Timestamp>) -> TaskResult {
     }
 }
 
+fn unbegun() -> TaskResult {
+    TaskResult {
+        // What a process leaves that ends on request.
+        exit_code: 143,
+        signal: None,
+        end: End::Stopped,
+        failure: None,
+        message: "stopped before it began".to_owned(),
+        started_at: None,
+        finished_at: Timestamp::now(),
+    }
+}
+
 impl Subject {
     async fn until_end(&self, wanted: &mut Wanted) -> io::Result<TaskResult> {
         let mut starts = 0;
@@ -115,6 +128,11 @@ impl Subject {
                 Standing::Abandoned(launched) => return self.give_up(launched).await,
                 Standing::Attended => self.call().await,
                 Standing::New => {
+                    // One that was never started need not be.
+                    if self.tasks.to_go(&self.name) {
+                        *wanted = Wanted::No;
+                        return self.conclude(unbegun());
+                    }
                     if starts == STARTS {
                         let message = "its waiter could not be started".to_owned();
                         return self.conclude(lost(message, None));
@@ -128,6 +146,8 @@ impl Subject {
                     if let Some(result) = self.listen(line, wanted).await {
                         return Ok(result);
                     }
+                    // It is gone, and its files say the rest; or it speaks another version's language, and is asked again.
+                    tokio::time::sleep(CALL_PAUSE).await;
                 }
                 Err(e) => {
                     let Self { tasks, name, .. } = self;

@@ -30,7 +30,7 @@ use self::{
     options::{Options, OptionsError, USAGE},
     tasks::{Settings, Tasks},
 };
-use crate::protocol::PORT;
+use crate::{protocol::PORT, target};
 
 /// Held while an executor uses a data directory.
 const LOCK: &str = ".lock";
@@ -120,6 +120,8 @@ async fn serve(options: Options, journal: Journal) -> Result<(), ServerError> {
         dir: options.data_dir.display().to_string(),
         source,
     })?;
+    let place = target::describe(&tasks.settings().mode, &tasks.settings().main_container);
+    tasks.journal().say(format_args!("{place}"));
     let asked = if options.token.is_some() { "with a token" } else { "without a token" };
     tasks.journal().say(format_args!("listening on {address}, {asked}"));
     if options.token.is_none() && !address.ip().is_loopback() && address.port() == PORT {

@@ -327,6 +327,11 @@ impl Tasks {
         Ok(())
     }
 
+    /// Whether somebody asked for a task's removal.
+    pub(super) fn to_go(&self, name: &str) -> bool {
+        self.shared.entries.lock().get(name).is_some_and(Entry::deleting)
+    }
+
     /// Records what has become of a task.
     pub(super) fn set_state(&self, name: &str, state: State) {
         let mut entries = self.shared.entries.lock();

@@ -86,12 +86,22 @@ async fn an_accepted_task_that_was_never_started_is_started() {
     let record =
         json!({ "name": "t-0", "id": "0123", "process": { "command": ["sh", "-c", "exit 7"] } });
     fs::write(world.folder("t-0").join("task.json"), record.to_string()).expect("writable");
+    // One that was to be removed is not started any more.
+    fs::create_dir(world.folder("t-2")).expect("writable");
+    let script = format!("touch {}", world.path("touched").display());
+    let record = json!({ "name": "t-2", "id": "0124", "deletionTimestamp": "2026-01-02T03:04:05Z",
+        "process": { "command": ["sh", "-c", script] } });
+    fs::write(world.folder("t-2").join("task.json"), record.to_string()).expect("writable");
     // And what can't be read is put aside, not run and not in the way.
     fs::create_dir(world.folder("t-1")).expect("writable");
     fs::write(world.folder("t-1").join("task.json"), "{").expect("writable");
     world.start_again().await;
     assert_eq!(world.end("t-0").await.exit_code, 7);
-    assert_eq!(world.client.tasks().await.expect("up").tasks.len(), 1);
+    eventually("only that one is left", async || {
+        world.client.tasks().await.expect("up").tasks.len() == 1
+    })
+    .await;
+    assert!(!world.path("touched").exists());
     assert!(world.folder(".broken-t-1").exists());
 }
 

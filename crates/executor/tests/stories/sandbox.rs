@@ -187,6 +187,8 @@ async fn a_task_is_in_the_sandbox_as_if_it_had_been_started_there() {
     world.client.set_tasks(&[asked]).await.expect("it is accepted");
     let result = world.end("t-0").await;
     let (out, err) = outputs(&world, "t-0").await;
+    let journal = world.journal.lock().expect("nobody panicked").join("\n");
+    assert!(journal.contains("tasks run in the container of process"), "{journal}");
     assert_eq!((result.exit_code, err.as_str()), (0, ""), "{result:?}");
     assert_eq!(
         out,
