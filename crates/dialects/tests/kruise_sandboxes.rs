@@ -431,16 +431,8 @@ fn statuses_in_the_words_of_the_family() {
             vec!["Ready False/PodCreateFailed"],
         ),
         (
-            LifeStatus { pause: PauseState::Going, ..is(Phase::Paused, LifeReady::Paused) },
-            vec!["Ready False/PodReady", "SandboxPaused False/Pending"],
-        ),
-        (
             LifeStatus { pause: PauseState::Done, ..is(Phase::Paused, LifeReady::Paused) },
             vec!["Ready False/PodReady", "SandboxPaused True/StopPauseSucceed"],
-        ),
-        (
-            LifeStatus { resume: ResumeState::Done, ..is(Phase::Running, LifeReady::Yes) },
-            vec!["Ready True/PodReady", "SandboxResumed True/ResumePod"],
         ),
         (
             LifeStatus { update: UpdateState::Going, ..is(Phase::Running, LifeReady::Updating) },
