@@ -30,6 +30,16 @@ pub(crate) enum Place {
     Beside(Container),
 }
 
+impl Place {
+    /// Whether the container still runs. Our own does, or nobody would ask.
+    pub(crate) fn still_there(&self) -> bool {
+        match self {
+            Self::Own => true,
+            Self::Beside(container) => container.still_there(),
+        }
+    }
+}
+
 /// The first process of a container, held so that its number can't change hands.
 pub(crate) struct Container {
     pub(crate) pid: i32,

@@ -33,8 +33,12 @@ use crate::{
 const SANDBOX_DEADLINE: Duration = Duration::from_secs(60);
 /// Between two looks for the sandbox.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Between two looks whether the sandbox's container is still there. Whoever waits for a task in a container that ended waits this much longer.
+const SANDBOX_EVERY: Duration = Duration::from_millis(500);
 /// Between a timeout's request to end and force: the same as for a task that is deleted.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+const SANDBOX_GONE: &str = "the sandbox's container has ended";
 
 /// Everything a waiter begins with.
 pub(super) struct Setup<'a> {
@@ -59,8 +63,9 @@ pub(super) async fn run(setup: Setup<'_>) -> io::Result<()> {
                 lines.tell(Event::Running { since: running.since });
                 let limit = process.timeout_seconds.and_then(|s| u64::try_from(s).ok());
                 let id = &setup.record.id;
-                let end =
-                    running.watch(id, limit.filter(|s| *s > 0), &mut lines, &mut children).await?;
+                let end = running
+                    .watch(id, &place, limit.filter(|s| *s > 0), &mut lines, &mut children)
+                    .await?;
                 (end.at(Some(running.since)), Some(running.outputs))
             }
         },
@@ -228,12 +233,14 @@ impl Running {
     async fn watch(
         &mut self,
         id: &str,
+        place: &Place,
         limit_seconds: Option<u64>,
         lines: &mut Lines,
         children: &mut Signal,
     ) -> io::Result<Ending> {
         let deadline = limit_seconds
             .and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+        let mut sandbox = tokio::time::interval(SANDBOX_EVERY);
         let mut exit: Option<WaitStatus> = None;
         let mut stop: Option<(Stop, End)> = None;
         loop {
@@ -276,6 +283,12 @@ impl Running {
                     let message = exceeded(limit_seconds);
                     lines.tell(Event::TimedOut { since: self.since, at: Timestamp::now(), message });
                     stop = Some((Stop::begin(id, GRACE)?, End::TimedOut));
+                }
+                _ = sandbox.tick(), if stop.is_none() => {
+                    // A container's processes end with it. This one is not the container's to the kernel, so it is ended here.
+                    if !place.still_there() {
+                        stop = Some((Stop::begin(id, GRACE)?, End::SandboxUnreachable));
+                    }
                 }
                 () = until(look) => {}
             }
@@ -334,13 +347,14 @@ fn stopped(
     progress: &Progress,
 ) -> Ending {
     let (exit_code, signal) = status.map_or((137, None), code);
-    let mut ending = match why {
+    let (exit_code, message) = match why {
         // One number for every timeout, also when the process made a good end of it.
-        End::TimedOut => {
-            Ending { end: why, exit_code: 137, signal, message: exceeded(limit_seconds) }
-        }
-        _ => Ending { end: why, exit_code, signal, message: "stopped on request".to_owned() },
+        End::TimedOut => (137, exceeded(limit_seconds)),
+        End::SandboxUnreachable if exit_code == 0 => (137, SANDBOX_GONE.to_owned()),
+        End::SandboxUnreachable => (exit_code, SANDBOX_GONE.to_owned()),
+        _ => (exit_code, "stopped on request".to_owned()),
     };
+    let mut ending = Ending { end: why, exit_code, signal, message };
     if let Progress::Stuck(left) = progress {
         ending.message = format!("{}; {left} processes could not be ended", ending.message);
     }

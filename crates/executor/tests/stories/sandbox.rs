@@ -305,3 +305,40 @@ async fn a_stop_reaches_into_the_sandbox_and_ends_only_the_task() {
     assert!(!task.iter().any(|pid| alive(*pid)), "{task:?}");
     assert_eq!(named("100000").len(), 2, "the sandbox and the pod's first process live on");
 }
+
+#[tokio::test]
+async fn a_task_ends_with_its_sandbox_and_is_not_blamed_for_it() {
+    let mut pod = Pod::new().await;
+    pod.container("main", &["sh", "-c", "echo $$ > /ready; exec sleep 100000"]).await;
+    let world = pod.executor(&[], &[]).await;
+    world.run("t-0", "kill -KILL $(cat /ready); exec sleep 100001").await;
+    let result = world.end("t-0").await;
+    assert_eq!(
+        (result.end, result.failure),
+        (End::SandboxUnreachable, Some(Failure::Infrastructure))
+    );
+    assert_eq!(
+        (result.exit_code, result.message.as_str()),
+        (143, "the sandbox's container has ended")
+    );
+}
+
+#[tokio::test]
+async fn as_the_first_process_of_a_container_it_runs_tasks_there_and_leaves_no_zombies() {
+    let starter = ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
+    let world = World::through(&starter, &[], &[("FROM_CONTAINER", "yes")]).await;
+    // The waiter is gone as soon as nobody writes any more; then the child that was left behind ends.
+    world.run("t-0", "(setsid sleep 0.2 >/dev/null 2>&1 &); echo $FROM_CONTAINER").await;
+    assert_eq!(world.end("t-0").await.exit_code, 0);
+    assert_eq!(outputs(&world, "t-0").await.0, "yes\n");
+    eventually("all are taken away", async || {
+        world.clear().await;
+        world
+            .run("t-1", "grep -l '^State:.Z' /proc/[0-9]*/status; ls -d /proc/[0-9]* | wc -l")
+            .await;
+        world.end("t-1").await;
+        // The executor, the waiter, the shell and the two programs.
+        matches!(outputs(&world, "t-1").await.0.trim(), "5" | "4")
+    })
+    .await;
+}
