@@ -87,7 +87,7 @@ impl Identity {
 }
 
 /// A mark that changes with each boot of the machine.
-fn boot() -> String {
+pub(crate) fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 

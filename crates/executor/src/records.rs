@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    processes::Identity,
+    processes::{self, Identity},
     protocol::{Task, TaskResult},
 };
 
@@ -44,6 +44,9 @@ pub(crate) struct Record {
     /// What its processes carry in their environment, so that they are found again wherever they went.
     #[serde(default)]
     pub(crate) id: String,
+    /// In which boot of the machine it was accepted. Of what was written after that, a power cut may have lost the end.
+    #[serde(default)]
+    pub(crate) boot: String,
 }
 
 /// `launch.json`: the process was started, or was about to be.
@@ -70,8 +73,8 @@ pub(crate) enum Standing {
     /// A waiter sees to it.
     Attended,
     Ended(Box<TaskResult>),
-    /// It was started, and its waiter is gone.
-    Abandoned(Launched),
+    /// It was started, or may have been, and its waiter is gone.
+    Abandoned(Option<Launched>),
 }
 
 impl Folder {
@@ -98,9 +101,9 @@ impl Folder {
         self.read(TASK)?.ok_or_else(|| io::Error::other("it has no task.json"))
     }
 
-    /// Says that the process is about to be started. It has to be on disk before it happens.
+    /// Says that the process is about to be started. It is not forced to the disk, which can take long: after a power cut the record's boot tells as much.
     pub(crate) fn write_intent(&self, at: Timestamp) -> io::Result<()> {
-        self.write(LAUNCH, &Launched { at, process: None }, Durability::Synced)
+        self.write_launch(&Launched { at, process: None })
     }
 
     /// Says which process was started. Losing this to a power cut loses nothing: the process is gone as well.
@@ -113,7 +116,13 @@ impl Folder {
     }
 
     pub(crate) fn write_result(&self, result: &TaskResult) -> io::Result<()> {
-        self.write(RESULT, result, Durability::Synced)
+        self.write(RESULT, result, Durability::Cached)
+    }
+
+    /// Forces the result to the disk, once those who wait for it have been told.
+    pub(crate) fn sync_result(&self) -> io::Result<()> {
+        File::open(self.path.join(RESULT))?.sync_all()?;
+        File::open(&self.path)?.sync_all()
     }
 
     pub(crate) fn result(&self) -> io::Result<Option<TaskResult>> {
@@ -130,7 +139,13 @@ impl Folder {
         if attended {
             return Ok(Standing::Attended);
         }
-        Ok(self.launch()?.map_or(Standing::New, Standing::Abandoned))
+        if let Some(launched) = self.launch()? {
+            return Ok(Standing::Abandoned(Some(launched)));
+        }
+        let accepted = self.task()?.boot;
+        // Before this boot: that it had been started may be what is missing.
+        let earlier = !accepted.is_empty() && accepted != processes::boot();
+        Ok(if earlier { Standing::Abandoned(None) } else { Standing::New })
     }
 
     /// Takes the waiter's lock, if nobody has it. It is held as long as the file is open.
@@ -203,7 +218,8 @@ mod tests {
     fn folder(dir: &Path) -> Folder {
         let folder = Folder::at(dir.join("t-0"));
         let task = Task { name: "t-0".to_owned(), ..Task::default() };
-        folder.create(&Record { task, id: "x".to_owned() }).unwrap();
+        let record = Record { task, id: "x".to_owned(), boot: processes::boot() };
+        folder.create(&record).unwrap();
         folder
     }
 
@@ -212,12 +228,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = folder(dir.path());
         assert!(matches!(folder.standing().unwrap(), Standing::New));
+        let mut record = folder.task().unwrap();
+        record.boot = "before".to_owned();
+        folder.write_task(&record).unwrap();
+        // It may have run before the power went.
+        assert!(matches!(folder.standing().unwrap(), Standing::Abandoned(None)));
+        record.boot = processes::boot();
+        folder.write_task(&record).unwrap();
         let held = folder.try_lock().unwrap().unwrap();
         assert!(matches!(folder.standing().unwrap(), Standing::Attended));
         folder.write_intent(Timestamp::UNIX_EPOCH).unwrap();
         assert!(matches!(folder.standing().unwrap(), Standing::Attended));
         drop(held);
-        assert!(matches!(folder.standing().unwrap(), Standing::Abandoned(_)));
+        assert!(matches!(folder.standing().unwrap(), Standing::Abandoned(Some(_))));
         let result = TaskResult {
             exit_code: 0,
             signal: None,

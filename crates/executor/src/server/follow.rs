@@ -225,10 +225,12 @@ impl Subject {
     }
 
     /// The waiter is gone and has not written how the task ended. The task is not run again: it may have done anything by now.
-    async fn give_up(&self, launched: Launched) -> io::Result<TaskResult> {
+    async fn give_up(&self, launched: Option<Launched>) -> io::Result<TaskResult> {
         let mark = (TASK_VARIABLE, self.id.as_str());
         // Its own process, if the number still means it, and what carries the mark. Nobody else can be told from a stranger any more.
-        let main = launched.process.filter(processes::Identity::alive);
+        let since = launched.as_ref().map(|launched| launched.at);
+        let main =
+            launched.and_then(|launched| launched.process).filter(processes::Identity::alive);
         for _ in 0..CLEAN_ROUNDS {
             let mut left = processes::tree(main.as_ref().map_or(0, |main| main.pid), mark)?;
             if main.is_none() {
@@ -248,7 +250,7 @@ impl Subject {
             tokio::time::sleep(CALL_PAUSE).await;
         }
         let message = "Process exited without writing exit code".to_owned();
-        self.conclude(lost(message, Some(launched.at)))
+        self.conclude(lost(message, since))
     }
 
     fn conclude(&self, result: TaskResult) -> io::Result<TaskResult> {

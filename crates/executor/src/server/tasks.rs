@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::{follow, journal::Journal};
 use crate::{
+    processes,
     protocol::{
         ProcessStatus, Running, Task, TaskResult, Terminated, Waiting, reason, whole_seconds,
     },
@@ -260,7 +261,8 @@ impl Tasks {
             return Err(TaskError::TooMany);
         }
         let asked = Task { name: name.clone(), process: task.process, ..Task::default() };
-        let record = Record { task: asked, id: format!("{:016x}", fastrand::u64(..)) };
+        let id = format!("{:016x}", fastrand::u64(..));
+        let record = Record { task: asked, id, boot: processes::boot() };
         if let Err(source) = folder.create(&record) {
             // Nothing was promised yet; what is left must not block the name.
             let _ = folder.remove();

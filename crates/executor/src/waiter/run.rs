@@ -73,6 +73,8 @@ pub(super) async fn run(setup: Setup<'_>) -> io::Result<()> {
     setup.folder.write_result(&ended)?;
     lines.tell(Event::Ended { result: Box::new(ended) });
     drop(lines);
+    // The task may have been removed meanwhile, and what was told stays true.
+    let _ = setup.folder.sync_result();
     linger(outputs, &mut children).await;
     Ok(())
 }
