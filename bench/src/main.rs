@@ -15,11 +15,13 @@
 //! disturbs nobody. What each number means is in `bench/README.md`.
 
 mod api;
+mod batches;
 mod caller;
 mod claims;
 mod commits;
 mod conditions;
 mod containers;
+mod costs;
 mod figures;
 mod load;
 mod refill;

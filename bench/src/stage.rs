@@ -32,6 +32,12 @@ pub const TEMPLATES: &str =
     "/apis/extensions.agents.x-k8s.io/v1beta1/namespaces/default/sandboxtemplates";
 /// Where sandboxes are.
 pub const SANDBOXES: &str = "/apis/agents.x-k8s.io/v1beta1/namespaces/default/sandboxes";
+/// Where the sets of the OpenKruise family are.
+pub const SETS: &str = "/apis/agents.kruise.io/v1alpha1/namespaces/default/sandboxsets";
+/// Where its claims are.
+pub const SET_CLAIMS: &str = "/apis/agents.kruise.io/v1alpha1/namespaces/default/sandboxclaims";
+/// Where its sandboxes are.
+pub const SET_SANDBOXES: &str = "/apis/agents.kruise.io/v1alpha1/namespaces/default/sandboxes";
 /// Where pods are.
 pub const PODS: &str = "/api/v1/namespaces/default/pods";
 
@@ -63,7 +69,7 @@ impl Stage {
         }
         let api = builder.open().await?;
         let client = kube::Client::new(api.service(Identity::system("bench")), "default");
-        for crd in dialects::x_k8s::crds::crds() {
+        for crd in dialects::crds::crds() {
             define(&Caller::Client(client.clone()), &crd).await?;
         }
         let stop = CancellationToken::new();
@@ -151,6 +157,19 @@ impl Stage {
         });
         caller.create(POOLS, &pool).await?;
         until_full(&pools, name, replicas).await
+    }
+
+    /// A SandboxSet, filled.
+    pub async fn full_set(&self, name: &str, replicas: u32) -> anyhow::Result<()> {
+        let caller = self.caller().await?;
+        let sets = Watcher::open(&caller, SETS).await?;
+        let set = json!({
+            "apiVersion": "agents.kruise.io/v1alpha1", "kind": "SandboxSet",
+            "metadata": {"name": name},
+            "spec": {"replicas": replicas, "template": {"spec": sleeper()}},
+        });
+        caller.create(SETS, &set).await?;
+        until_full(&sets, name, replicas).await
     }
 }
 

@@ -14,7 +14,7 @@ use crate::figures::Figures;
 use crate::report::{self, Section};
 use crate::stage::Stage;
 use crate::up::{self, Runtime};
-use crate::{api, claims, commits, containers, refill, start};
+use crate::{api, batches, claims, commits, containers, refill, start};
 
 /// Set in the copy of this process that lives in its own network namespace.
 const ISOLATED: &str = "SANDBANK_BENCH_ISOLATED";
@@ -51,7 +51,9 @@ enum Part {
     ClaimsTls,
     /// Cold starts and claims of real containers (root)
     Containers,
-    /// A pool from 0 to 1,000
+    /// Claims of 1, 100 and 1,000 sandboxes of a SandboxSet, in process
+    Batches,
+    /// Pools from 0 to 1,000
     Refill,
 }
 
@@ -65,6 +67,9 @@ impl Part {
             Self::Claims => "Claims, in process (durable store, pretended pods)",
             Self::ClaimsTls => "Claims, the real binary over TLS (durable store, pretended pods)",
             Self::Containers => "Real containers",
+            Self::Batches => {
+                "Claims of many of a SandboxSet, in process (durable store, pretended pods)"
+            }
             Self::Refill => "Refill",
         }
     }
@@ -159,6 +164,7 @@ async fn run_part(part: Part, is_root: bool) -> anyhow::Result<Vec<(&'static str
         Part::Claims => of(claims::measure("in process", Stage::in_process().await?).await?),
         Part::ClaimsTls => of(claims::measure("TLS", Stage::binary(Runtime::Fake).await?).await?),
         Part::Containers => of(containers::measure().await?),
+        Part::Batches => of(batches::measure().await?),
         Part::Refill => of(refill::measure().await?),
     })
 }

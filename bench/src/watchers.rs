@@ -20,9 +20,9 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// What is looked at of an object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
-    /// Its condition `Ready` is true.
+    /// Its condition `Ready`, or `Completed` of a claim of many, is true.
     pub ready: bool,
-    /// `status.replicas` and `status.readyReplicas`, of a pool.
+    /// `status.replicas`, and `status.readyReplicas` or `status.availableReplicas`, of a pool.
     pub replicas: (u32, u32),
 }
 
@@ -200,8 +200,11 @@ struct Partial {
 impl Partial {
     fn seen(&self) -> Seen {
         let status = &self.status;
-        let ready = status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True");
-        Seen { ready, replicas: (status.replicas, status.ready_replicas) }
+        let says =
+            |c: &Condition| matches!(c.kind.as_str(), "Ready" | "Completed") && c.status == "True";
+        let ready = status.conditions.iter().any(says);
+        let replicas = (status.replicas, status.ready_replicas.max(status.available_replicas));
+        Seen { ready, replicas }
     }
 }
 
@@ -216,6 +219,7 @@ struct Status {
     conditions: Vec<Condition>,
     replicas: u32,
     ready_replicas: u32,
+    available_replicas: u32,
     sandbox: Bound,
 }
 
