@@ -1,4 +1,4 @@
-//! Fills in defaults, and writes the texts of built-in types the one way Kubernetes writes them.
+//! Fills in defaults, takes out nulls that say nothing, and writes the texts of built-in types the one way Kubernetes writes them.
 
 use serde_json::Value;
 
@@ -16,9 +16,12 @@ pub(crate) fn node(arena: &Arena, schema: &Node, value: &mut Value) {
             for (name, id) in &schema.properties {
                 let below = arena.get(*id);
                 match (map.get_mut(name), &below.default) {
-                    // A null where none may stand gives way to the default; without a default, validation refuses it.
+                    // A null where none may stand gives way to the default; without one it is as if it were not there. Clients written in Go send such nulls.
                     (Some(Value::Null), Some(default)) if !below.nullable => {
                         map.insert(name.clone(), default.clone());
+                    }
+                    (Some(Value::Null), None) if !below.nullable => {
+                        map.remove(name);
                     }
                     (None, Some(default)) => {
                         map.insert(name.clone(), default.clone());
@@ -31,17 +34,18 @@ pub(crate) fn node(arena: &Arena, schema: &Node, value: &mut Value) {
             }
             if let Additional::Map(id) = schema.additional {
                 let below = arena.get(id);
-                for (name, child) in map.iter_mut() {
+                map.retain(|name, child| {
                     if schema.properties.contains_key(name) {
-                        continue;
+                        return true;
                     }
-                    if let (true, false, Some(default)) =
-                        (child.is_null(), below.nullable, &below.default)
-                    {
-                        *child = default.clone();
+                    match (child.is_null() && !below.nullable, &below.default) {
+                        (true, Some(default)) => *child = default.clone(),
+                        (true, None) => return false,
+                        (false, _) => {}
                     }
                     node(arena, below, child);
-                }
+                    true
+                });
             }
         }
         Value::Array(items) => {

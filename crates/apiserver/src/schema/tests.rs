@@ -297,6 +297,21 @@ fn defaults_fill_what_is_absent_at_every_depth() {
 }
 
 #[test]
+fn a_null_that_may_not_stand_is_as_if_it_were_not_there() {
+    let schema = parse(json!({"type": "object", "properties": {
+        "plain": {"type": "string"},
+        "nullable": {"type": "string", "nullable": true},
+        "list": {"type": "array", "items": {"type": "object", "properties": {"deep": {"type": "string"}}}},
+        "map": {"type": "object", "additionalProperties": {"type": "string"}},
+    }}));
+    let mut object = json!({"spec": {
+        "plain": null, "nullable": null, "list": [{"deep": null}], "map": {"gone": null, "stays": "x"},
+    }});
+    schema.default(&mut object);
+    assert_eq!(object["spec"], json!({"nullable": null, "list": [{}], "map": {"stays": "x"}}));
+}
+
+#[test]
 fn rules_see_self_and_the_old_self() {
     let schema = parse(json!({"type": "object",
     "x-kubernetes-validations": [
