@@ -122,7 +122,7 @@ fn one_write_makes_a_sandbox_the_claims() {
         (&json!("2026-01-01T01:00:00Z"), &json!("2026-01-01T00:30:00Z"))
     );
     let pod = &spec["template"];
-    assert_eq!(pod["metadata"]["labels"]["agents.kruise.io/owner"], "uid-alice");
+    assert_eq!(pod["metadata"]["labels"]["team"], "red");
     assert_eq!(
         pod["metadata"]["annotations"],
         json!({"foo": "bar", "note": "n"}),
@@ -132,6 +132,15 @@ fn one_write_makes_a_sandbox_the_claims() {
     assert_eq!(pod["spec"]["containers"][0]["resources"]["requests"]["cpu"], "200m");
     assert_eq!(pod["spec"]["containers"][1], warm()["spec"]["template"]["spec"]["containers"][1]);
     assert_eq!(pod["spec"]["restartPolicy"], "Always");
+}
+
+/// Another spec would be another generation, and whoever waits for the sandbox's status would wait until that is observed.
+#[test]
+fn a_plain_claim_leaves_the_spec_alone() {
+    let before = sandbox(warm());
+    let plain = claim(json!({}), Value::Null);
+    let patch = bind::bind(&before, &before.metadata.precondition(), &plain, now(), None).unwrap();
+    assert_eq!(patched(warm(), &patch)["spec"], warm()["spec"]);
 }
 
 #[test]

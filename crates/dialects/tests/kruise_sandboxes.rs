@@ -507,13 +507,11 @@ fn a_status_that_says_nothing_new_is_not_written() {
     let later = now() + jiff::SignedDuration::from_secs(60);
     assert_eq!(warm.status_patch(&warm.next_status(&running_status, Some(&pod), later)), None);
 
-    // A claim changes labels, and the generation with them. Nobody asks.
-    let mut more = claimed();
-    merge(&mut more, &json!({"metadata": {"generation": 2}}));
-    let mut taken = sandbox(more);
+    // A plain claim changes labels and no spec, so there is nothing to say.
+    let mut taken = sandbox(claimed());
     taken.status = warm.status.clone();
     assert_eq!(taken.status_patch(&taken.next_status(&running_status, Some(&pod), later)), None);
-    // Somebody who edits a sandbox of their own does.
+    // Who waits for a sandbox that was edited waits until the edit is observed.
     let mut edited = sandbox(json!({"metadata": {"generation": 2}}));
     edited.status = warm.status.clone();
     let patch =

@@ -26,13 +26,20 @@ pub fn bind(
     let marks = Marks::of(claim, at, init);
     let mut spec = marks.times;
     if let Some(template) = &sandbox.spec.block.template {
-        let mut pod =
-            json!({"metadata": {"labels": marks.pod_labels, "annotations": marks.pod_annotations}});
+        let mut pod = Map::new();
+        if !marks.pod_labels.is_empty() || !marks.pod_annotations.is_empty() {
+            let metadata =
+                json!({"labels": marks.pod_labels, "annotations": marks.pod_annotations});
+            pod.insert("metadata".to_owned(), metadata);
+        }
         if let Some(change) = claim.change() {
             // A merge patch replaces lists as a whole.
-            pod["spec"] = json!({"containers": changed(&template.spec, change)?["containers"]});
+            let containers = changed(&template.spec, change)?["containers"].take();
+            pod.insert("spec".to_owned(), json!({ "containers": containers }));
         }
-        spec.insert("template".to_owned(), pod);
+        if !pod.is_empty() {
+            spec.insert("template".to_owned(), Value::Object(pod));
+        }
     }
     Ok(json!({
         "metadata": {
@@ -94,8 +101,8 @@ impl Marks {
             }
         }
 
-        let mut pod_labels = spec.labels.clone();
-        pod_labels.insert(keys::OWNER.to_owned(), uid.clone());
+        // Whose the pod is it learns from the sandbox's own metadata. A plain claim leaves the spec as it is: nothing about the sandbox is to be observed anew.
+        let pod_labels = spec.labels.clone();
         let pod_annotations = spec
             .annotations
             .iter()

@@ -5,11 +5,11 @@ use crate::condition::{Condition, find, merge};
 use crate::kruise::runtime;
 use crate::kruise::types::{PauseType, PodInfo, Sandbox, SandboxStatus};
 use crate::pod::{Pod, trouble_kind};
+use engine::Verdict;
 use engine::lifecycle::{
     Inside, LifeReady, LifeStatus, OnLost, PauseState, PodTrouble, ResumeState, UpdateState,
     UpgradeStep,
 };
-use engine::{Holder, Verdict};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -84,13 +84,8 @@ impl Sandbox {
     /// The merge patch from the reported status to this one; nothing if that would tell nobody anything. What is absent in the new one is removed.
     pub fn status_patch(&self, wanted: &SandboxStatus) -> Option<Value> {
         let has = &self.status;
-        // A copy of the pod's labels is refreshed with the rest. And the one change of its spec that nobody asks about is the write that gave it away.
-        let claimed = matches!(self.holder(), Holder::Claim(_));
+        // A copy of the pod's labels is refreshed with the rest.
         let same = SandboxStatus {
-            observed_generation: match claimed {
-                true if has.observed_generation.is_some() => has.observed_generation,
-                _ => wanted.observed_generation,
-            },
             pod_info: PodInfo {
                 annotations: has.pod_info.annotations.clone(),
                 labels: has.pod_info.labels.clone(),
