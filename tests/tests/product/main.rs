@@ -15,6 +15,7 @@ mod images;
 mod leaks;
 mod machine;
 mod main_job;
+mod openkruise;
 mod pods;
 mod refusals;
 mod remains;

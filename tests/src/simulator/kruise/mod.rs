@@ -158,6 +158,10 @@ impl Family for Kruise {
         let pod = view.get("pods", &place.1, name);
         let ready = is_true(sandbox, "Ready");
         let phase = status["phase"].as_str().unwrap_or_default();
+        // Who waits for a condition waits for one that speaks of what was asked for last.
+        if ready && status["observedGeneration"] != sandbox["metadata"]["generation"] {
+            found.push((7, format!("sandbox {name} speaks of an older generation")));
+        }
         match (phase, sandbox["spec"]["paused"] == true) {
             ("Failed" | "Succeeded", _) => {
                 if ready || status["message"].as_str().is_none_or(str::is_empty) {
