@@ -51,7 +51,7 @@ async fn a_warm_sandbox_costs_three_writes() {
     assert_eq!((about("/sandboxes"), about("/pods")), (6, 3), "{:?}", stage.wire.writes());
 }
 
-/// Whoever takes it from outside writes once; then the pod is marked, and nothing else is said.
+/// Whoever takes it writes once; then the pod is marked, and nothing else is said.
 #[tokio::test(start_paused = true)]
 async fn a_claimed_sandbox_costs_one_write_to_its_pod() {
     let stage = Stage::open().await;
@@ -64,7 +64,6 @@ async fn a_claimed_sandbox_costs_one_write_to_its_pod() {
                 "labels": {"agents.kruise.io/sandbox-claimed": "true", "agents.kruise.io/claim-name": "c"},
                 "annotations": {"agents.kruise.io/owner": "a-claim", "agents.kruise.io/lock": "a-claim"},
             },
-            "spec": {"template": {"metadata": {"labels": {"agents.kruise.io/owner": "a-claim"}}}},
         }))
         .await;
     let pod = stage
@@ -78,6 +77,16 @@ async fn a_claimed_sandbox_costs_one_write_to_its_pod() {
     let writes: Vec<String> =
         stage.wire.writes().into_iter().filter(|write| write.contains(&name)).collect();
     assert_eq!(writes, [format!("PATCH /api/v1/namespaces/default/pods/{name}")]);
+
+    // Another program of the family marks the template too. That is another generation, and whoever waits for it is told.
+    let owner = json!({"spec": {"template": {"metadata": {"labels": {"agents.kruise.io/owner": "a-claim"}}}}});
+    stage.patch(Kind::KruiseSandbox, &name, owner).await;
+    stage
+        .until("the edit is observed", async || {
+            let sandbox = stage.get(Kind::KruiseSandbox, &name).await?;
+            (sandbox["status"]["observedGeneration"] == 2).then_some(())
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
