@@ -23,6 +23,9 @@ const MACHINE_NAMESPACE: u64 = 0xEFFF_FFFC;
 /// A kernel thread, by the flags in `stat`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
+/// A process on its way out, by the same flags. Its namespaces go while it still seems to run.
+const ENDING: u64 = 0x4;
+
 /// What `stat` says of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
@@ -55,6 +58,11 @@ impl Stat {
     /// Whether it still runs code. A zombie only waits for its parent to take its exit code.
     pub(crate) fn alive(&self) -> bool {
         !matches!(self.state, b'Z' | b'X')
+    }
+
+    /// Whether it has begun to end.
+    pub(crate) fn ending(&self) -> bool {
+        self.flags & ENDING != 0
     }
 
     pub(crate) fn is_kernel_thread(&self) -> bool {

@@ -50,7 +50,8 @@ pub(crate) struct Container {
 impl Container {
     /// Whether everything that was read under its number was its own.
     pub(crate) fn still_there(&self) -> bool {
-        Stat::of(self.pid).is_some_and(|now| now.started == self.stat.started && now.alive())
+        let is = |now: Stat| now.started == self.stat.started && now.alive() && !now.ending();
+        Stat::of(self.pid).is_some_and(is)
     }
 }
 

@@ -86,9 +86,9 @@ pub(super) async fn follow(subject: Subject) {
 }
 
 fn describe(result: &TaskResult) -> String {
-    let message = match result.message.as_str() {
-        "" => String::new(),
-        message => format!(": {message}"),
+    let message = match (result.end, result.message.as_str()) {
+        (_, "") | (End::Exited, _) => String::new(),
+        (_, message) => format!(": {message}"),
     };
     format!("ended, {:?}, exit code {}{message}", result.end, result.exit_code)
 }

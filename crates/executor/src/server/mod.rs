@@ -30,7 +30,7 @@ use self::{
     options::{Options, OptionsError, USAGE},
     tasks::{Settings, Tasks},
 };
-use crate::{protocol::PORT, target};
+use crate::target;
 
 /// Held while an executor uses a data directory.
 const LOCK: &str = ".lock";
@@ -124,7 +124,7 @@ async fn serve(options: Options, journal: Journal) -> Result<(), ServerError> {
     tasks.journal().say(format_args!("{place}"));
     let asked = if options.token.is_some() { "with a token" } else { "without a token" };
     tasks.journal().say(format_args!("listening on {address}, {asked}"));
-    if options.token.is_none() && !address.ip().is_loopback() && address.port() == PORT {
+    if options.token.is_none() && !address.ip().is_loopback() {
         tasks.journal().say(format_args!(
             "whoever reaches this address may run programs in the sandbox; -token-file closes it"
         ));

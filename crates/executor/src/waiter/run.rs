@@ -251,7 +251,14 @@ impl Running {
             match (&mut stop, exit) {
                 (None, Some(status)) => {
                     self.outputs.drain();
-                    return Ok(natural(status));
+                    // Its files go with the container, and that is what such a task fails by.
+                    let alone = code(status).0 != 0 && !place.still_there();
+                    return Ok(match alone {
+                        true => {
+                            stopped(End::SandboxUnreachable, exit, limit_seconds, &Progress::Done)
+                        }
+                        false => natural(status),
+                    });
                 }
                 (Some((stop, why)), status) => {
                     let progress = stop.look(id)?;

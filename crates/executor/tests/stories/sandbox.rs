@@ -311,7 +311,8 @@ async fn a_task_ends_with_its_sandbox_and_is_not_blamed_for_it() {
     let mut pod = Pod::new().await;
     pod.container("main", &["sh", "-c", "echo $$ > /ready; exec sleep 100000"]).await;
     let world = pod.executor(&[], &[]).await;
-    world.run("t-0", "kill -KILL $(cat /ready); exec sleep 100001").await;
+    // Its own programs go with the container, so it may as well fail by itself; either way it is told why.
+    world.run("t-0", "kill -KILL $(cat /ready); while :; do :; done").await;
     let result = world.end("t-0").await;
     assert_eq!(
         (result.end, result.failure),
@@ -321,6 +322,22 @@ async fn a_task_ends_with_its_sandbox_and_is_not_blamed_for_it() {
         (result.exit_code, result.message.as_str()),
         (143, "the sandbox's container has ended")
     );
+    // The next sandbox of the pod, and a task that misses its programs.
+    pod.container("next", &["sh", "-c", "echo $$ > /ready; exec sleep 100000"]).await;
+    world
+        .client
+        .set_tasks(&[shell(
+            "t-1",
+            "kill -KILL $(cat /ready); while sleep 0.01; do :; done; exit 9",
+        )])
+        .await
+        .expect("accepted");
+    let result = world.end("t-1").await;
+    assert_eq!(
+        (result.end, result.failure),
+        (End::SandboxUnreachable, Some(Failure::Infrastructure))
+    );
+    assert_ne!(result.exit_code, 0);
 }
 
 #[tokio::test]
