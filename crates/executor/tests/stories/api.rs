@@ -196,7 +196,7 @@ async fn output_is_read_in_pieces_and_from_its_end() {
 async fn a_client_of_garbage_or_of_nobody_says_so() {
     use tokio::{
         io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-        net::TcpListener,
+        net::{TcpListener, TcpSocket},
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -224,7 +224,10 @@ async fn a_client_of_garbage_or_of_nobody_says_so() {
     assert!(
         matches!(answer(refused).await, ClientError::Refused { message, .. } if message == "no")
     );
-    drop(listener);
+    // A port that is taken and on which nobody listens: a free one might be given to another test.
+    let taken = TcpSocket::new_v4().expect("a socket");
+    taken.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let address = taken.local_addr().expect("bound");
     let nobody = sandbank_executor::Client::new(address).tasks().await;
     assert!(matches!(nobody, Err(ClientError::Connect { .. })), "{nobody:?}");
 }
