@@ -4,8 +4,8 @@ use super::finish;
 use super::outlook::{Outlook, outlook};
 use super::tally::Tally;
 use super::view::{
-    Answer, BatchAction, BatchPlan, BatchView, Content, Ending, Failed, Holding, HoldingState,
-    Source,
+    Answer, BatchAction, BatchPlan, BatchView, ColdStart, Content, Ending, Failed, Holding,
+    HoldingState, Source,
 };
 use crate::ids::Key;
 use crate::reason::{Code, Reason, WaitsFor};
@@ -204,6 +204,12 @@ fn lacking(view: &BatchView, tally: &Tally<'_>, broken: Option<Reason>) -> Reaso
     let said = match (&view.content, &view.source) {
         (Content::Refused(message), _) => Some(Reason::new(Code::Refused, message.clone())),
         (_, Source::PoolMissing { name }) => Some(pool_missing(name)),
+        // Neither the pool nor the batch itself could start any.
+        (_, Source::Found { cold: ColdStart::Impossible(why), .. })
+            if tally.hopeful().next().is_none() =>
+        {
+            broken.or_else(|| Some(why.clone()))
+        }
         _ => broken,
     };
     said.or_else(|| trouble(tally)).unwrap_or_else(|| {
