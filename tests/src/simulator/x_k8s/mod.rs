@@ -122,15 +122,15 @@ impl Family for XK8s {
 
     fn sandbox_at_rest(view: &View, place: &Place, sandbox: &Value, found: &mut Found) {
         let name = &place.2;
-        match claim_of(sandbox) {
-            Some((claim, life)) => {
-                if view.get(Self::CLAIMS, &place.1, claim).is_none_or(|o| uid(o) != life) {
-                    found.push((6, format!("sandbox {name} outlived its owner {claim}")));
-                }
-            }
+        let claim = claim_of(sandbox);
+        if claim.is_none() && pool_of(sandbox).is_none() {
             // A person's own.
-            None if pool_of(sandbox).is_none() => return,
-            None => {}
+            return;
+        }
+        if let Some((claim, life)) = claim
+            && view.get(Self::CLAIMS, &place.1, claim).is_none_or(|o| uid(o) != life)
+        {
+            found.push((6, format!("sandbox {name} outlived its owner {claim}")));
         }
         let suspended = sandbox["spec"]["operatingMode"] == "Suspended";
         let pod = view.get("pods", &place.1, name);
