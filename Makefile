@@ -35,7 +35,7 @@ bench: ## the measurements of bench/, with their conditions
 	cargo build --release --quiet -p sandbank -p sandbank-bench
 	cargo run --release --quiet -p sandbank-bench
 
-simulate: ## play SEEDS=n histories of the real controllers under faults
+simulate: ## play SEEDS=n histories of the real controllers under faults, of each family and of both
 	cargo run --release --quiet -p sandbank-tests --bin simulate -- $(SEEDS)
 
 crds: ## write the CRDs to deploy/crds.yaml
