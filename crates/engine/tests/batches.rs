@@ -430,6 +430,7 @@ fn terms() -> impl Strategy<Value = Terms> {
         patience: PATIENCE,
         readiness: secs(30),
         keep: None,
+        ends: None,
     })
 }
 

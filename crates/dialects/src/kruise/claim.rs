@@ -69,6 +69,7 @@ impl SandboxClaim {
             patience: self.patience(),
             readiness: duration::parse(&self.spec.wait_ready_timeout).unwrap_or(WAIT_READY),
             keep: (!keep.is_negative()).then_some(keep),
+            ends: self.spec.shutdown_time,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Finish: how a batch ends, and what is left to do after it.
 
 use super::tally::Tally;
-use super::view::{Answer, BatchAction, BatchPlan, BatchView, Ending, HoldingState};
+use super::view::{Answer, BatchAction, BatchPlan, BatchView, Ending, Holding, HoldingState};
 use crate::ids::Precondition;
 use crate::reason::{Code, Reason};
 use jiff::Timestamp;
@@ -55,6 +55,14 @@ pub(super) fn over(
     plan.answer = Answer::Over;
     if tally.is_ours {
         clear_up(&mut plan, view, tally, &why);
+        // Ready a moment too late: it was not there when the last report was made, and there will be no other.
+        let late = |held: &&Holding| {
+            held.state == HoldingState::Done && tally.delivered.names.contains(&held.key)
+        };
+        let untold = |held: &&Holding| !view.history.delivered.contains(&held.key);
+        for held in view.held.iter().filter(late).filter(untold) {
+            plan.discard(held, why.clone());
+        }
     }
     let Some(ends_at) = view.terms.keep.and_then(|keep| at.checked_add(keep).ok()) else {
         return plan;

@@ -34,6 +34,8 @@ pub fn plan(view: &BatchView, now: Timestamp) -> BatchPlan {
     }
     let started = view.history.started.unwrap_or(now);
     let deadline = started.checked_add(view.terms.patience).unwrap_or(Timestamp::MAX);
+    // What is taken or started later than this would be gone before its user saw it, and then be missing again.
+    let deadline = view.terms.ends.map_or(deadline, |ends| deadline.min(ends));
     if tally.delivered.count >= view.want {
         return finish::complete(plan, view, tally, started, Ending::Whole, now);
     }
@@ -45,7 +47,7 @@ pub fn plan(view: &BatchView, now: Timestamp) -> BatchPlan {
     if now >= deadline {
         let ending = match (&view.source, tally.delivered.count) {
             (Source::PoolMissing { name }, 0) => Ending::PoolMissing(name.clone()),
-            _ => Ending::TimedOut(lacking(view, &tally, broken)),
+            _ => Ending::TimedOut(lacking(view, &tally, broken, now)),
         };
         plan.actions.clear();
         return finish::complete(plan, view, tally, started, ending, now);
@@ -200,7 +202,11 @@ fn pool_missing(name: &Key) -> Reason {
 }
 
 /// What the batch lacked when its time was over.
-fn lacking(view: &BatchView, tally: &Tally<'_>, broken: Option<Reason>) -> Reason {
+fn lacking(view: &BatchView, tally: &Tally<'_>, broken: Option<Reason>, now: Timestamp) -> Reason {
+    if view.terms.ends.is_some_and(|ends| now >= ends) {
+        let message = "the time has come at which its sandboxes end";
+        return Reason::new(Code::Expired, message);
+    }
     let said = match (&view.content, &view.source) {
         (Content::Refused(message), _) => Some(Reason::new(Code::Refused, message.clone())),
         (_, Source::PoolMissing { name }) => Some(pool_missing(name)),

@@ -65,6 +65,7 @@ fn batch(want: u32, source: Source, held: Vec<Holding>) -> BatchView {
             patience: secs(60),
             readiness: secs(30),
             keep: Some(secs(3600)),
+            ends: None,
         },
         history: History { started: Some(at(0)), ..History::default() },
         content: Content::Plain,
@@ -355,6 +356,9 @@ fn batches_end() {
     assert_eq!(verdict(&plan(&over, at(9999))), "over");
     over.held.push(held("b", HoldingState::Starting(None)));
     assert_eq!(verdict(&plan(&over, at(11))), "discards b; over", "left over from a lost answer");
+    let mut late = over.clone();
+    (late.want, late.held) = (5, vec![held("c", HoldingState::Done)]);
+    assert_eq!(verdict(&plan(&late, at(11))), "discards c; over", "ready a moment too late");
     over.history.delivered.clear();
     assert_eq!(
         verdict(&plan(&over, at(11))),
@@ -376,4 +380,18 @@ fn what_can_not_be_done_is_said_until_the_time_is_over() {
         panic!("{:?}", ended.answer)
     };
     assert_eq!(why.message, "no such key");
+}
+
+/// Whoever started sandboxes that end at once would start them again and again.
+#[test]
+fn a_batch_is_over_when_its_sandboxes_would_be() {
+    let mut view = batch(2, found(lot(5)), Vec::new());
+    view.terms.ends = Some(at(5));
+    assert_eq!(plan(&view, at(4)).wake_at, Some(at(5)));
+    let ended = plan(&view, at(5));
+    assert!(ended.actions.is_empty(), "{ended:?}");
+    let Answer::Completed { ending: Ending::TimedOut(why), .. } = ended.answer else {
+        panic!("{:?}", ended.answer)
+    };
+    assert_eq!(why.code, Code::Expired);
 }

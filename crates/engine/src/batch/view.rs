@@ -56,6 +56,8 @@ pub struct Terms {
     pub readiness: SignedDuration,
     /// How long it stays after it is over; `None` for ever.
     pub keep: Option<SignedDuration>,
+    /// When its sandboxes end, if they do. Nothing is started that would end at once.
+    pub ends: Option<Timestamp>,
 }
 
 /// Whether a part of a batch is of use.

@@ -199,6 +199,19 @@ fn a_claim_before_its_set_waits_for_it() {
     });
 }
 
+/// What is started for it would end at once, and then be missing again: a claim whose sandboxes' time is over gets none, instead of making them without end.
+#[test]
+fn a_claim_whose_sandboxes_end_before_they_are_there_starts_none_again_and_again() {
+    story([], async |world| {
+        filled(world, 0).await;
+        let ends = world.user.in_seconds(-5).to_string();
+        let spec = json!({"templateName": "s", "replicas": 3, "shutdownTime": ends});
+        world.user.kruise().claim_with("a", spec).await.unwrap();
+        assert!(over(world, "a").await.is_empty());
+        assert_eq!(creations(world), 0);
+    });
+}
+
 /// Another claim of the same name gets sandboxes of its own.
 #[test]
 fn a_claim_made_anew_gets_others() {
