@@ -43,6 +43,18 @@ impl Condition {
         }
     }
 
+    /// What the engine decided about a pool.
+    pub fn decided(condition: &engine::Condition, generation: i64) -> Self {
+        let reason = &condition.reason;
+        Self::new(
+            condition.kind.as_str(),
+            condition.verdict,
+            reason.code.as_str(),
+            &reason.message,
+            generation,
+        )
+    }
+
     /// Whether it says True.
     pub fn is_true(&self) -> bool {
         self.status == "True"

@@ -9,11 +9,13 @@
 //!
 //! - [`meta`], [`condition`], [`pod`]: the parts of Kubernetes objects that every family shares, in slim form. What we do not look at stays JSON and is passed
 //!   on untouched.
+//! - [`amount`]: numbers and percentages.
 //! - [`canonical`]: the meaning of a JSON document as bytes to hash.
 //! - [`crds`]: the definitions of all families, to install.
 //! - [`x_k8s`]: `agents.x-k8s.io` and `extensions.agents.x-k8s.io`, v1beta1 and v1alpha1.
 //! - [`kruise`]: the kinds of `agents.kruise.io/v1alpha1`.
 
+pub mod amount;
 pub mod canonical;
 pub mod condition;
 pub mod crds;

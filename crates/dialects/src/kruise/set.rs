@@ -170,16 +170,7 @@ impl SandboxSet {
         let mut wanted: Vec<Condition> = decided
             .conditions
             .iter()
-            .map(|condition| {
-                let reason = &condition.reason;
-                Condition::new(
-                    condition.kind.as_str(),
-                    condition.verdict,
-                    reason.code.as_str(),
-                    &reason.message,
-                    generation,
-                )
-            })
+            .map(|condition| Condition::decided(condition, generation))
             .collect();
         wanted.extend(self.unserved(generation));
         let (old, counts) = (&self.status, &decided.counts);
@@ -224,11 +215,5 @@ pub fn status_patch(has: &SandboxSetStatus, wanted: &SandboxSetStatus) -> Option
 
 /// The schema lets only numbers and percentages through; anything else that was stored before counts as nothing, which stops and says so rather than guessing.
 fn amount(said: &IntOrPercent) -> Amount {
-    match said {
-        IntOrPercent::Int(count) => Amount::Count(*count),
-        IntOrPercent::Percent(text) => text
-            .strip_suffix('%')
-            .and_then(|digits| digits.parse().ok())
-            .map_or(Amount::Count(0), Amount::Percent),
-    }
+    said.amount().unwrap_or(Amount::Count(0))
 }

@@ -79,16 +79,8 @@ impl SandboxWarmPool {
     /// The status that says what the engine decided.
     pub fn next_status(&self, decided: &PoolStatus, now: Timestamp) -> SandboxWarmPoolStatus {
         let generation = self.metadata.generation;
-        let wanted = decided.conditions.iter().map(|condition| {
-            let reason = &condition.reason;
-            Condition::new(
-                condition.kind.as_str(),
-                condition.verdict,
-                reason.code.as_str(),
-                &reason.message,
-                generation,
-            )
-        });
+        let wanted =
+            decided.conditions.iter().map(|condition| Condition::decided(condition, generation));
         SandboxWarmPoolStatus {
             replicas: decided.counts.warm,
             ready_replicas: decided.counts.available,
@@ -120,11 +112,5 @@ fn budget(said: &RollingUpdate, replicas: u32) -> Budget {
 
 /// The schema lets only numbers and percentages through; anything else that was stored before counts as the default.
 fn amount(said: &IntOrPercent) -> Amount {
-    match said {
-        IntOrPercent::Int(count) => Amount::Count(*count),
-        IntOrPercent::Percent(text) => text
-            .strip_suffix('%')
-            .and_then(|digits| digits.parse().ok())
-            .map_or(DEFAULT_PART, Amount::Percent),
-    }
+    said.amount().unwrap_or(DEFAULT_PART)
 }

@@ -1,5 +1,6 @@
 //! The four kinds as they are stored, v1beta1, as far as we look at them. Pod specs, volume claim specs and network rules stay JSON.
 
+pub use crate::amount::IntOrPercent;
 use crate::condition::Condition;
 use crate::meta::{Meta, Pairs, null_is_default};
 use jiff::Timestamp;
@@ -264,16 +265,6 @@ pub struct RollingUpdate {
     pub max_unavailable: Option<IntOrPercent>,
     /// How many more may exist.
     pub max_surge: Option<IntOrPercent>,
-}
-
-/// A number or a percentage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum IntOrPercent {
-    /// So many.
-    Int(u32),
-    /// Such as `"25%"`.
-    Percent(String),
 }
 
 /// The status of a SandboxWarmPool.

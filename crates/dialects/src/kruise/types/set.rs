@@ -1,6 +1,7 @@
 //! SandboxSet.
 
 use super::TemplateBlock;
+pub use crate::amount::IntOrPercent;
 use crate::condition::Condition;
 use crate::meta::{Meta, null_is_default};
 use serde::{Deserialize, Serialize};
@@ -49,16 +50,6 @@ pub struct UpdateStrategy {
     pub max_unavailable: Option<IntOrPercent>,
     /// How many more may exist meanwhile. Ours; no other implementation knows it.
     pub max_surge: Option<IntOrPercent>,
-}
-
-/// A number or a percentage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum IntOrPercent {
-    /// So many.
-    Int(u32),
-    /// Such as `"20%"`.
-    Percent(String),
 }
 
 /// The status of a SandboxSet.
